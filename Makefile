@@ -1,0 +1,29 @@
+SHELL := /usr/bin/env bash
+PYTHON_OF_VENV := tools/venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup:  ## make the environment in tools/venv (about 6 GB; does nothing when it is up to date)
+	@tools/setup_env.sh
+
+demo: setup  ## run egs/mini_aio from data to the table of results, on the CPU
+	@egs/mini_aio/run.sh --stage 1 --stop_stage 6
+
+test: setup  ## run the tests
+	@$(PYTHON_OF_VENV) -m pytest
+
+lint: setup  ## check style and format
+	@$(PYTHON_OF_VENV) -m ruff check .
+	@$(PYTHON_OF_VENV) -m ruff format --check .
+
+format: setup  ## format the code and mend what can be mended automatically
+	@$(PYTHON_OF_VENV) -m ruff format .
+	@$(PYTHON_OF_VENV) -m ruff check --fix .
+
+clean:  ## remove caches and what the demo made; the environment stays
+	@rm -rf egs/mini_aio/{corpus,data,dump,exp} .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find aio_toolkit test tools egs utils -path tools/venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The neural audio codec: wrapping, training, tokenization."""

@@ -1,0 +1,99 @@
+"""Utterances of a dumped split as training examples."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from aio_toolkit.data.arks import ArkReader
+from aio_toolkit.data.batch import Example
+from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.errors import AioError
+from aio_toolkit.tasks import get_task
+from aio_toolkit.text import Vocabulary
+
+
+class DumpDataset(Dataset):
+    """Features and codes of stage 2, joined with the data dir.
+
+    Attributes:
+        utterances: those of the chosen tasks, in the data dir's order.
+        num_frames: frames of each.
+    """
+
+    def __init__(self, data_dir: Path, dump_dir: Path, tasks: Sequence[str]):
+        self.dump_dir = dump_dir
+        self.utterances = [u for u in read_data_dir(data_dir) if u.task in tasks]
+        absent = set(tasks) - {u.task for u in self.utterances}
+        if absent:
+            raise AioError(f"{data_dir} has no utterance of task {', '.join(sorted(absent))}. Check the config's 'tasks'.")
+        self.feats = self._reader("feats.scp")
+        num_frames = read_num_frames(dump_dir)
+        missing = next((u.id for u in self.utterances if u.id not in num_frames), None)
+        if missing is not None:
+            raise AioError(f"{dump_dir}/utt2num_frames lacks {missing} of {data_dir}. Run stage 2 again.")
+        self.num_frames = [num_frames[u.id] for u in self.utterances]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def _reader(self, name: str) -> ArkReader:
+        path = self.dump_dir / name
+        if not path.is_file():
+            raise AioError(f"{path} does not exist. Run stage 2 (tokenization) first.")
+        return ArkReader(path)
+
+
+def read_num_frames(dump_dir: Path) -> dict[str, int]:
+    """Frames of every utterance of a dumped split."""
+    path = dump_dir / "utt2num_frames"
+    if not path.is_file():
+        raise AioError(f"{path} does not exist. Run stage 2 (tokenization) first.")
+    return {key: int(count) for key, count in map(str.split, path.read_text(encoding="utf-8").splitlines())}
+
+
+class PretrainingDataset(DumpDataset):
+    """Features and codes of the inputs, for stage 3; labels are not read."""
+
+    def __init__(self, data_dir: Path, dump_dir: Path, tasks: Sequence[str]):
+        super().__init__(data_dir, dump_dir, tasks)
+        self.codes = self._reader("codes_wav.scp")
+
+    def __getitem__(self, index: int) -> Example:
+        utterance = self.utterances[index]
+        return Example(utterance.id, utterance.task, self.feats[utterance.id], self.codes[utterance.id])
+
+
+class AioDataset(DumpDataset):
+    """Features of the inputs and the answers of all tasks, for stage 4."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        dump_dir: Path,
+        tasks: Sequence[str],
+        vocabulary: Vocabulary | None,
+        silence_Q: np.ndarray | None,
+    ):
+        """`silence_Q` are the codec's codes of digital silence: the answer for a source that is absent."""
+        super().__init__(data_dir, dump_dir, tasks)
+        self.vocabulary = vocabulary
+        self.silence_Q = silence_Q
+        audio_targets = {t for task in tasks if get_task(task).output == "audio" for t in get_task(task).targets}
+        self.codes = {target: self._reader(f"codes_{target}.scp") for target in sorted(audio_targets)}
+
+    def __getitem__(self, index: int) -> Example:
+        utterance = self.utterances[index]
+        feats_TF = self.feats[utterance.id]
+        task = get_task(utterance.task)
+        if task.output == "text":
+            target = np.array(self.vocabulary.encode(utterance.texts[task.targets[0]]), dtype=np.int64)
+        else:
+            target = np.stack([self._target_codes(utterance, target, len(feats_TF)) for target in task.targets])
+        return Example(utterance.id, utterance.task, feats_TF, target=target)
+
+    def _target_codes(self, utterance: Utterance, target: str, num_frames: int) -> np.ndarray:
+        if target not in utterance.targets:
+            return np.tile(self.silence_Q, (num_frames, 1))
+        return self.codes[target][utterance.id]

@@ -1,0 +1,1 @@
+"""From a trained checkpoint to hypotheses: text by beam search, audio by the codec."""

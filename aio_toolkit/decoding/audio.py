@@ -1,0 +1,29 @@
+"""Waves by the codec's frozen decoder."""
+
+import torch
+
+from aio_toolkit.codec.dac import Codec
+from aio_toolkit.decoding.config import AudioConfig
+from aio_toolkit.decoding.wiener import wiener
+from aio_toolkit.errors import AioError
+from aio_toolkit.heads.codes import CodesHead
+
+MODES = ("soft", "argmax")
+
+
+def estimate_waves(
+    head: CodesHead, codec: Codec, h_TD: torch.Tensor, task: str, num_samples: int, mode: str
+) -> torch.Tensor:
+    """Plain codec output (N, S) of every target of one utterance, from its backbone frames."""
+    if mode == "soft":
+        waves_NS = codec.decode_latents(head.soft_latents(h_TD[None], task)[0])
+    elif mode == "argmax":
+        waves_NS = codec.decode(head.argmax_codes(h_TD[None], task)[0])
+    else:
+        raise AioError(f"unknown audio.mode '{mode}'. Choose one of: {', '.join(MODES)}.")
+    return waves_NS[:, :num_samples]
+
+
+def mixture_consistent(mixture_S: torch.Tensor, waves_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
+    """Wiener-filtered mixture (N, S) under the configured window and exponent."""
+    return wiener(mixture_S, waves_NS, config.wiener_window, config.wiener_power)

@@ -1,0 +1,1 @@
+"""Front ends (wave to frames) and encoders (frames to frames)."""

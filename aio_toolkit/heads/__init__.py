@@ -1,0 +1,1 @@
+"""Output heads: text tokens and codec codes."""

@@ -1,0 +1,58 @@
+"""The self-supervised encoder: trained in stage 3, frozen ever after.
+
+Letters: B batch, T frames, F feature bins of the front end, D model width, Q codebooks.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from aio_toolkit.encoders.base import valid_frames
+from aio_toolkit.encoders.transformer import TransformerEncoder
+from aio_toolkit.ssl.masked_codes import MaskedCodes
+
+
+class SslEncoder(nn.Module):
+    """Normalised features, a projection to the model's width, and the encoder."""
+
+    def __init__(self, config: TransformerEncoder.Config, num_features: int):
+        super().__init__()
+        self.register_buffer("mean_F", torch.zeros(num_features))
+        self.register_buffer("std_F", torch.ones(num_features))
+        self.project = nn.Linear(num_features, config.width)
+        self.encoder = TransformerEncoder(config)
+
+    def normalise(self, feats_BTF: torch.Tensor) -> torch.Tensor:
+        """Zero mean and unit variance over the training data, bin by bin."""
+        return (feats_BTF - self.mean_F) / self.std_F
+
+    def forward(self, normalised_BTF: torch.Tensor, lengths_B: torch.Tensor) -> list[torch.Tensor]:
+        """Hidden states (B, T, D) of every layer, from normalised features."""
+        return self.encoder(self.project(normalised_BTF), valid_frames(lengths_B, normalised_BTF.shape[1]))
+
+
+class SslModel(nn.Module):
+    """Encoder and objective together: what stage 3 trains."""
+
+    @dataclass
+    class Config:
+        """Encoder and objective of stage 3."""
+
+        encoder: TransformerEncoder.Config = field(default_factory=TransformerEncoder.Config)
+        objective: MaskedCodes.Config = field(default_factory=MaskedCodes.Config)
+
+    def __init__(self, config: Config, num_features: int, num_codebooks: int, codebook_size: int):
+        super().__init__()
+        self.ssl_encoder = SslEncoder(config.encoder, num_features)
+        self.objective = MaskedCodes(config.objective, config.encoder.width, num_codebooks, codebook_size)
+
+    def forward(
+        self, feats_BTF: torch.Tensor, lengths_B: torch.Tensor, codes_BTQ: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss and figures on one batch; which frames are hidden is drawn anew at each call."""
+        valid_BT = valid_frames(lengths_B, feats_BTF.shape[1])
+        x_BTD = self.ssl_encoder.project(self.ssl_encoder.normalise(feats_BTF))
+        x_BTD, hidden_BT = self.objective.corrupt(x_BTD, valid_BT)
+        states = self.ssl_encoder.encoder(x_BTD, valid_BT)
+        return self.objective.loss(states[-1], hidden_BT, codes_BTQ)

@@ -1,0 +1,1 @@
+"""Mixture of Experts: routers, experts, balance losses."""

@@ -1,0 +1,1 @@
+"""Lightning modules, data module, optimisers and the training loop they share."""

@@ -1,0 +1,63 @@
+"""Options of stages 3 and 4: one YAML file is a complete description of a run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from aio_toolkit.models.aio import AioModel
+from aio_toolkit.models.ssl import SslModel
+from aio_toolkit.tasks import TASKS
+
+
+@dataclass
+class OptimConfig:
+    """AdamW with linear warm-up and cosine decay to zero at `trainer.max_steps`.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: on matrices only; biases, norms and embeddings of one vector are left alone.
+        warmup_steps: optimiser steps until the peak.
+        beta2: AdamW's second-moment decay.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    beta2: float = 0.98
+
+
+@dataclass
+class DataConfig:
+    """Batches.
+
+    Attributes:
+        seconds: audio seconds of each task in every batch; the tasks named here are the ones trained on.
+        dev_seconds: audio seconds in a validation batch.
+        num_workers: loader processes; 0 reads in the training process.
+    """
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 16.0))
+    dev_seconds: float = 60.0
+    num_workers: int = 0
+
+
+@dataclass
+class SslTrainConfig:
+    """Stage 3."""
+
+    seed: int = 0
+    model: SslModel.Config = field(default_factory=SslModel.Config)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class AioTrainConfig:
+    """Stage 4. `task_weights` scales the losses of the tasks it names; the others weigh 1."""
+
+    seed: int = 0
+    model: AioModel.Config = field(default_factory=AioModel.Config)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    task_weights: dict[str, float] = field(default_factory=dict)
+    trainer: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""One training run: Lightning trainer, loggers, checkpoints, resumption."""
+
+import dataclasses
+import difflib
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from aio_toolkit.config import load_config, save_config
+from aio_toolkit.errors import AioError
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, config: Any, out: Path) -> Path:
+    """Train until `trainer.max_steps`, from the last checkpoint where there is one.
+
+    Args:
+        module: what to train; it logs `val/loss`.
+        data: its batches.
+        config: dataclass with a `trainer` section, which goes to `lightning.Trainer` as it stands, plus the keys
+            `checkpoint_every` (steps between checkpoints).
+        out: experiment folder.
+
+    Returns:
+        Path of the checkpoint with the least `val/loss`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    claim(out, config)
+    options = dict(config.trainer)
+    checkpoint_every = options.pop("checkpoint_every", 200)
+    options["callbacks"] = [*_callbacks(out, checkpoint_every), *map(_instantiate, options.get("callbacks", []))]
+    _check_options(options)
+    trainer = lightning.Trainer(
+        **{
+            "logger": [CSVLogger(out, name="logs"), TensorBoardLogger(out, name="tensorboard")],
+            "num_sanity_val_steps": 0,
+            "check_val_every_n_epoch": None,
+            "use_distributed_sampler": False,
+            "enable_model_summary": False,
+            "gradient_clip_val": 1.0,
+            **options,
+        }
+    )
+    last = out / "checkpoints" / LAST
+    trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best = out / "checkpoints" / BEST
+    return best if best.is_file() else last
+
+
+def claim(out: Path, config: Any) -> None:
+    """Keep the run's configuration in its folder; refuse a folder that another configuration began."""
+    path = out / "config.yaml"
+    if path.is_file():
+        difference = _difference(dataclasses.asdict(load_config(type(config), path)), dataclasses.asdict(config))
+        if difference:
+            raise AioError(f"{out} was begun with another configuration ({difference}). Choose another --tag, or delete it.")
+    else:
+        save_config(config, path)
+
+
+def _difference(old: dict, new: dict, prefix: str = "") -> str:
+    for key in old | new:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if inner := _difference(a, b, f"{prefix}{key}."):
+                return inner
+        elif a != b:
+            return f"{prefix}{key}: {a} there, {b} now"
+    return ""
+
+
+def _callbacks(out: Path, checkpoint_every: int) -> list[lightning.Callback]:
+    folder = out / "checkpoints"
+    # Two keepers: the newest state to resume from, and the best to decode with.
+    last = ModelCheckpoint(
+        folder, filename="last", every_n_train_steps=checkpoint_every, save_top_k=1, enable_version_counter=False
+    )
+    best = ModelCheckpoint(
+        folder, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False, save_weights_only=True
+    )
+    refresh = 1 if sys.stderr.isatty() else 50
+    return [last, best, LearningRateMonitor("step"), TQDMProgressBar(refresh_rate=refresh)]
+
+
+def _instantiate(spec: dict[str, Any]) -> lightning.Callback:
+    """A callback from `{class_path: package.Class, init_args: {...}}`, the form of Lightning's own CLI."""
+    import importlib
+
+    module, _, name = spec["class_path"].rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)(**spec.get("init_args", {}))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise AioError(f"trainer.callbacks: cannot make {spec['class_path']}: {error}.") from None
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    known = set(inspect.signature(lightning.Trainer).parameters)
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known | {"checkpoint_every"}, n=1, cutoff=0.0)[0]
+            raise AioError(f"unknown key 'trainer.{key}'. Did you mean 'trainer.{near}'?")
+    if options.get("max_steps", -1) < 1:
+        raise AioError("key 'trainer.max_steps' has no value and needs one: the number of optimiser steps.")
+
+
+def load_weights(module: lightning.LightningModule, checkpoint: Path) -> None:
+    """Put a checkpoint's weights into the module."""
+    module.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=False)["state_dict"])

@@ -1,0 +1,101 @@
+"""Lightning modules of stages 3 and 4: a loss, what to log, an optimiser."""
+
+import lightning
+import torch
+
+from aio_toolkit.data.batch import Batch
+from aio_toolkit.errors import AioError
+from aio_toolkit.models.aio import AioModel, AioOutput
+from aio_toolkit.models.ssl import SslModel
+from aio_toolkit.moe.balance import mutual_information
+from aio_toolkit.training.config import AioTrainConfig, SslTrainConfig
+from aio_toolkit.training.optim import build_optimizer
+
+
+class _TrainingModule(lightning.LightningModule):
+    """Shared by all stages that train on batches of utterances."""
+
+    def __init__(self, model: torch.nn.Module, config: SslTrainConfig | AioTrainConfig):
+        super().__init__()
+        self.model = model
+        self.config = config
+
+    def configure_optimizers(self):
+        return build_optimizer(self.model, self.config.optim, self.trainer.max_steps)
+
+    def _check(self, loss: torch.Tensor, batch: Batch, name: str = "loss") -> None:
+        if not torch.isfinite(loss):
+            raise AioError(
+                f"{name} is {loss.item()} at step {self.global_step} (batch with {', '.join(batch.ids[:4])}, ...). "
+                "Lower optim.lr or set trainer.precision=32-true, then run again: it resumes from the last checkpoint."
+            )
+
+    def _log(self, split: str, figures: dict[str, torch.Tensor], batch_size: int) -> None:
+        self.log_dict({f"{split}/{name}": value for name, value in figures.items()}, batch_size=batch_size)
+
+    def _log_loss(self, split: str, loss: torch.Tensor, batch_size: int) -> None:
+        self.log(f"{split}/loss", loss.detach(), prog_bar=True, batch_size=batch_size)
+
+
+class SslModule(_TrainingModule):
+    """Stage 3."""
+
+    model: SslModel
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        return self._step("train", batch)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        # The same frames are hidden at every validation, or the curve would wander by chance.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(index)
+            self._step("val", batch)
+
+    def _step(self, split: str, batch: Batch) -> torch.Tensor:
+        loss, figures = self.model(batch.feats_BTF, batch.lengths_B, batch.codes_BTQ)
+        self._check(loss, batch)
+        self._log_loss(split, loss, len(batch.ids))
+        self._log(split, figures, len(batch.ids))
+        return loss
+
+
+class AioModule(_TrainingModule):
+    """Stage 4."""
+
+    model: AioModel
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        output = self.model(batch)
+        total = self._weighted(output)
+        for task, loss in output.losses.items():
+            self._check(loss.total, batch, f"loss of task {task}")
+        if output.tables:
+            information = torch.stack([mutual_information(table) for table in output.tables])
+            total = total - self.config.model.backbone.moe.balance_weight * information.sum()
+            self._log("train", self._routing_figures(output, information.detach()), len(batch.ids))
+        self._log_all("train", output, total, len(batch.ids))
+        return total
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        output = self.model(batch)
+        total = self._weighted(output)
+        self._log_all("val", output, total, len(batch.ids))
+
+    def _weighted(self, output: AioOutput) -> torch.Tensor:
+        weights = self.config.task_weights
+        return sum(weights.get(task, 1.0) * loss.total for task, loss in output.losses.items())
+
+    def _log_all(self, split: str, output: AioOutput, total: torch.Tensor, batch_size: int) -> None:
+        self._log_loss(split, total, batch_size)
+        for task, loss in output.losses.items():
+            figures = {f"{task}/{name}": value for name, value in loss.figures.items()}
+            self._log(split, {f"{task}/loss": loss.total.detach(), **figures}, batch_size)
+
+    @staticmethod
+    def _routing_figures(output: AioOutput, information: torch.Tensor) -> dict[str, torch.Tensor]:
+        load_LE = torch.stack([table.load_GE[table.present_G].mean(0) for table in output.tables])
+        return {
+            "moe/mutual_information": information.mean(),
+            "moe/largest_load": load_LE.max(),
+            "moe/smallest_load": load_LE.min(),
+        }

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# The stages of every recipe. A recipe's run.sh calls this from its own folder with the corpus's constants and "$@".
+set -euo pipefail
+set -f # a value like layers=[1,*] is no file pattern
+
+# Options: name=default # meaning. --help prints these lines, so each stays on one.
+stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring
+stop_stage=6                          # last stage to run
+ngpu=0                                # number of GPUs; 0 trains and decodes on the CPU
+nj=4                                  # parallel jobs of tokenization
+seed=                                 # seed of stage 4; empty: the one in train_config
+train_set=train                       # split to train on
+dev_set=dev                           # split that chooses the best checkpoint
+test_sets=test                        # splits to decode and score, separated by spaces
+vocab_size=200                        # number of SentencePiece tokens
+local_data_opts=                      # arguments of local/data.sh
+codec=                                # trained codec: a folder or a known name; empty: train one with codec_config
+codec_config=conf/codec.yaml          # configuration of the codec
+frontend_config=conf/frontend.yaml    # which features the encoder gets
+ssl_config=conf/train_ssl.yaml        # configuration of stage 3
+train_config=conf/train_aio.yaml      # configuration of stage 4
+decode_config=conf/decode.yaml        # configuration of stage 5
+codec_args=                           # key=value pairs that win over codec_config
+ssl_args=                             # key=value pairs that win over ssl_config
+train_args=                           # key=value pairs that win over train_config
+decode_args=                          # key=value pairs that win over decode_config
+expdir=exp                            # folder of everything trained
+tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
+python=python                         # Python interpreter; the default is the one of tools/venv
+
+help_message() {
+    local name comment
+    echo "Usage: run.sh [--name value ...]"
+    echo "Paths are relative to the recipe's folder. Options and their values:"
+    while read -r name comment; do
+        printf '  --%-16s %s (%s)\n' "$name" "$comment" "${!name:-empty}"
+    done < <(sed -n 's/^\([a-z_]*\)=[^#]*# /\1 /p' "${BASH_SOURCE[0]}")
+}
+
+template=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$template/../../utils/parse_options.sh"
+
+# The running stage, and the file that keeps a copy of its messages.
+current=
+log=
+
+fail() {
+    current=
+    echo "error: $*" >&2
+    exit 1
+}
+
+# need STAGE FILE...: stop unless the files that STAGE makes are there.
+need() {
+    local maker=$1 file
+    shift
+    for file in "$@"; do
+        [ -e "$file" ] || fail "stage $current needs $file, which stage $maker makes." \
+            "Run './run.sh --stage $maker --stop_stage $current' with the same options."
+    done
+}
+
+# logged FILE COMMAND...: run the command and keep a copy of what it says. FILE is beside folders that the command
+# may clear, not in them.
+logged() {
+    log=$1
+    shift
+    mkdir -p "$(dirname "$log")"
+    echo "# $(date '+%F %T') $*" >>"$log"
+    "$@" 2>&1 | tee -a "$log"
+}
+
+# begin STAGE TITLE READS WRITES: true if the stage is to run; says what it does.
+begin() {
+    [ "$stage" -le "$1" ] && [ "$1" -le "$stop_stage" ] || return 1
+    current=$1
+    log=
+    SECONDS=0
+    echo "stage $1: $2"
+    echo "  reads  $3"
+    echo "  writes $4"
+}
+
+end() {
+    echo "stage $current: done in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+    current=
+}
+
+on_exit() {
+    local status=$?
+    if [ $status -ne 0 ] && [ -n "$current" ]; then
+        echo "stage $current: stopped after $SECONDS s with status $status${log:+; its messages are in $log}" >&2
+    fi
+}
+trap on_exit EXIT
+
+# suffix "a.b=1 c=2": the pairs as part of a folder's name, so that changed runs do not meet in one folder.
+suffix() {
+    local pair
+    for pair in $1; do printf '_%s' "${pair//[^A-Za-z0-9._-]/}"; done
+}
+
+stem() {
+    basename "$1" .yaml
+}
+
+[ $# -eq 0 ] || fail "run.sh takes only '--name value' pairs, not '$1'. --help lists the options."
+for name in stage stop_stage ngpu nj vocab_size ${seed:+seed}; do
+    [[ ${!name} =~ ^[0-9]+$ ]] || fail "option --$name is a number, not '${!name}'."
+done
+[ "$stage" -le 6 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 6."
+
+. ./path.sh
+
+if [ "$ngpu" -eq 0 ]; then
+    trainer=(trainer.accelerator=cpu)
+else
+    "$python" -c "import sys, torch; sys.exit(torch.cuda.device_count() < $ngpu)" ||
+        fail "--ngpu $ngpu asks for more GPUs than torch sees. Use --ngpu 0 to run on the CPU."
+    trainer=(trainer.accelerator=gpu "trainer.devices=$ngpu")
+fi
+
+# A changed run gets a folder of its own.
+train_args+=${seed:+ seed=$seed}
+train_codec=false
+if [ -z "$codec" ]; then
+    train_codec=true
+    codec=$expdir/$(stem "$codec_config")$(suffix "$codec_args")
+fi
+ssl_exp=$expdir/$(stem "$ssl_config")$(suffix "$ssl_args")
+aio_exp=$expdir/${tag:-$(stem "$train_config")$(suffix "$train_args $ssl_args")}
+decode_name=$(stem "$decode_config")$(suffix "$decode_args")
+token=dump/token
+splits=$(printf '%s\n' "$train_set" "$dev_set" $test_sets | awk '!seen[$0]++' | xargs)
+data_dirs=$(printf 'data/%s ' $splits)
+dump_dirs=$(printf 'dump/%s ' $splits)
+decode_dirs=$(for split in $test_sets; do printf '%s ' "$aio_exp/${decode_name}_$split"; done)
+
+if begin 1 "data preparation" "what local/data.sh $local_data_opts names" "$data_dirs"; then
+    logged "$expdir/data.log" local/data.sh $local_data_opts
+    logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs
+    end
+fi
+
+if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$token"; then
+    for split in $splits; do need 1 "data/$split/wav.scp"; done
+    if $train_codec; then
+        logged "$codec/train_codec.log" "$python" -m aio_toolkit.bin.train_codec --config "$codec_config" \
+            --data "data/$train_set" --dev "data/$dev_set" --out "$codec" --set "${trainer[@]}" $codec_args
+    fi
+    for split in $splits; do
+        logged "dump/tokenize_$split.log" "$python" -m aio_toolkit.bin.tokenize --codec "$codec" \
+            --frontend "$frontend_config" --data "data/$split" --out "dump/$split" --nj "$nj"
+    done
+    logged "dump/train_tokenizer.log" "$python" -m aio_toolkit.bin.train_tokenizer --data "data/$train_set" \
+        --out "$token" --vocab_size "$vocab_size"
+    end
+fi
+
+if begin 3 "SSL pre-training" "$ssl_config dump/$train_set dump/$dev_set" "$ssl_exp"; then
+    need 2 dump/{"$train_set","$dev_set"}/{feats,codes_wav}.scp
+    logged "$ssl_exp/train_ssl.log" "$python" -m aio_toolkit.bin.train_ssl --config "$ssl_config" --data data \
+        --dump dump --train_set "$train_set" --dev_set "$dev_set" --out "$ssl_exp" --set "${trainer[@]}" $ssl_args
+    end
+fi
+
+if begin 4 "AIO training" "$train_config dump/$train_set dump/$dev_set $token $ssl_exp" "$aio_exp"; then
+    need 2 dump/{"$train_set","$dev_set"}/feats.scp "$token/bpe.model"
+    if $train_codec; then need 2 "$codec/codec.safetensors"; fi
+    need 3 "$ssl_exp/model.pt"
+    logged "$aio_exp/train_aio.log" "$python" -m aio_toolkit.bin.train_aio --config "$train_config" --data data \
+        --dump dump --train_set "$train_set" --dev_set "$dev_set" --ssl "$ssl_exp" --codec "$codec" --token "$token" \
+        --out "$aio_exp" --set "${trainer[@]}" $train_args
+    end
+fi
+
+if begin 5 "decoding" "$aio_exp $codec $test_sets" "$decode_dirs"; then
+    need 4 "$aio_exp/model.pt"
+    for split in $test_sets; do
+        need 2 "dump/$split/feats.scp"
+        out=$aio_exp/${decode_name}_$split
+        logged "$out.log" "$python" -m aio_toolkit.bin.decode --model "$aio_exp" --codec "$codec" \
+            --data "data/$split" --dump "dump/$split" --out "$out" \
+            --config "$decode_config" ${decode_args:+--set $decode_args}
+    done
+    end
+fi
+
+if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
+    for split in $test_sets; do
+        out=$aio_exp/${decode_name}_$split
+        need 5 "$out/decode.json"
+        logged "$out.score.log" "$python" -m aio_toolkit.bin.score --data "data/$split" --decode "$out" \
+            --codec "$codec" --dump "dump/$split"
+        cat "$out/RESULTS.md"
+    done
+    end
+fi

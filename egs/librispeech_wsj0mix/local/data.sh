@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Stage 1: data/train, data/dev and data/test from LibriSpeech, noise clips and, if there, WSJ0.
+set -euo pipefail
+
+librispeech=
+noise=
+wsj0=
+wsj0_lists=
+extra_speech=
+config=conf/data.yaml
+nj=4
+help_message="Usage: local/data.sh --librispeech DIR [--noise DIR] [--wsj0 DIR --wsj0_lists DIR] \
+[--extra_speech DIR] [--config conf/data.yaml] [--nj 4]"
+. ../../utils/parse_options.sh
+
+fail() {
+    echo "error: local/data.sh: $*" >&2
+    exit 1
+}
+
+[ $# -eq 0 ] || fail "takes only '--name value' pairs, not '$1'."
+[ -n "$librispeech" ] || fail "needs --librispeech DIR, the folder that holds train-clean-100 and so on."
+[ -z "$wsj0" ] && [ -z "$wsj0_lists" ] || [ -n "$wsj0" ] && [ -n "$wsj0_lists" ] ||
+    fail "--wsj0 and --wsj0_lists go together: the wav files, and mix_2_spk_{tr,cv,tt}.txt."
+
+. ./path.sh
+lists=corpus/lists
+
+# What is in data/local comes from corpus/, where finished audio stays.
+rm -rf data/local
+python local/prepare_librispeech.py --librispeech "$librispeech" --config "$config" --data data/local/asr
+python local/make_mixing_lists.py --librispeech "$librispeech" --config "$config" --lists "$lists" \
+    ${extra_speech:+--extra_speech "$extra_speech"} ${noise:+--noise "$noise"}
+python local/mix_speakers.py --lists "${wsj0_lists:-$lists}" --root "${wsj0:-$librispeech}" --config "$config" \
+    --corpus corpus --data data/local/sep --nj "$nj"
+if [ -n "$noise" ]; then
+    python local/mix_noise.py --lists "$lists" --root "$librispeech" --noise "$noise" --config "$config" \
+        --corpus corpus --data data/local/enh --nj "$nj"
+else
+    echo "notice: no --noise DIR, so there is no speech enhancement (enh)"
+fi
+
+for split in train dev test; do
+    python ../../utils/combine_data_dirs.py "data/$split" data/local/*/"$split"
+done

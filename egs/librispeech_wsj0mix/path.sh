@@ -1,0 +1,2 @@
+# Every recipe shares one environment.
+. ../TEMPLATE/path.sh

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Make the corpus and data/{train,dev,test}; nothing is downloaded.
+set -euo pipefail
+
+seed=0       # another seed gives another corpus
+nj=2         # processes; the result does not depend on it
+scale=1.0    # multiplies the number of utterances, for a quick try
+config=conf/corpus.yaml
+
+help_message="Usage: local/data.sh [--seed $seed] [--nj $nj] [--scale $scale] [--config $config]"
+. ./path.sh
+. ../../utils/parse_options.sh
+
+# One thread a process: the processes share the cores among them.
+OMP_NUM_THREADS=1 python local/make_corpus.py \
+    --config "$config" --corpus corpus --data data --seed "$seed" --nj "$nj" --scale "$scale"

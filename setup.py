@@ -1,0 +1,30 @@
+"""Packaging of aio_toolkit. tools/constraints.txt pins the versions of everything."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def requirements(name: str) -> list[str]:
+    """The requirement lines of a file in tools/."""
+    lines = (ROOT / "tools" / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "aio_toolkit/__init__.py").read_text(encoding="utf-8"))[
+    1
+]
+
+setup(
+    name="aio_toolkit",
+    version=VERSION,
+    description="Recipes and parts for the All-In-One (AIO) audio transformer",
+    license="Apache-2.0",
+    python_requires=">=3.12,<3.14",
+    packages=find_packages(include=["aio_toolkit", "aio_toolkit.*"]),
+    install_requires=requirements("requirements.txt"),
+    extras_require={"test": requirements("requirements-test.txt")},
+)

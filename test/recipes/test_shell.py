@@ -1,0 +1,290 @@
+"""The scripts around the stages: options, help, and what a stage says when its inputs are not there."""
+
+import argparse
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted(
+    path.relative_to(ROOT)
+    for folder in ("tools", "utils", "egs", ".ci")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file()
+    and not {"venv", "corpus", "data", "dump", "exp"} & set(path.relative_to(ROOT).parts)
+    and (path.suffix == ".sh" or path.name == "run")
+)
+COMMANDS = sorted(path.stem for path in (ROOT / "aio_toolkit/bin").glob("[!_]*.py"))
+
+
+def bash(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=str)
+def test_script_parses(path: Path) -> None:
+    result = bash("-n", path)
+    assert result.returncode == 0, result.stderr
+
+
+# parse_options.sh
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A script with options, which prints what it got."""
+    path = tmp_path / "script.sh"
+    path.write_text(
+        "set -euo pipefail\n"
+        "data_dir=data\nnj=4\nverbose=false\nempty=\n"
+        'help_message="Usage: script.sh [--nj 4]"\n'
+        f". {ROOT}/utils/parse_options.sh\n"
+        'echo "$data_dir|$nj|$verbose|$empty|$*"\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_defaults_stay_without_options(script: Path) -> None:
+    assert bash(script).stdout == "data|4|false||\n"
+
+
+def test_options_set_existing_variables_and_positional_arguments_remain(script: Path) -> None:
+    result = bash(
+        script, "--data-dir", "a b", "--nj", "8", "--verbose", "true", "--empty", "x=1 y=$2", "in", "out"
+    )
+    assert result.stdout == "a b|8|true|x=1 y=$2|in out\n"
+
+
+def test_the_last_of_two_values_wins(script: Path) -> None:
+    assert bash(script, "--nj", "1", "--nj", "2").stdout == "data|2|false||\n"
+
+
+def test_a_double_dash_ends_the_options(script: Path) -> None:
+    assert bash(script, "--", "--nj").stdout == "data|4|false||--nj\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--njobs", "8"), "unknown option --njobs"),
+        (("--PATH", "x"), "unknown option --PATH"),
+        (("--nj=8",), "unknown option --nj=8"),
+        (("--nj",), "option --nj needs a value"),
+        (("--verbose", "yes"), "option --verbose is true or false, not 'yes'"),
+    ],
+)
+def test_a_wrong_option_is_named_in_one_line(script: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = bash(script, *arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_help_prints_the_message(script: Path) -> None:
+    result = bash(script, "--help")
+    assert (result.returncode, result.stdout) == (0, "Usage: script.sh [--nj 4]\n")
+
+
+# aio.sh
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A corpus folder beside the template, in a checkout whose Python only says what it was asked to run."""
+    for folder in ("egs/TEMPLATE", "utils"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    venv = tmp_path / "tools/venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / ".installed").touch()
+    python = venv / "bin/python"
+    python.write_text('#!/bin/bash\n[ -z "${FAIL:-}" ] || exit 3\necho "ran $*"\n', encoding="utf-8")
+    python.chmod(0o755)
+    corpus = tmp_path / "egs/corpus"
+    (corpus / "local").mkdir(parents=True)
+    (corpus / "path.sh").write_text(". ../TEMPLATE/path.sh\n", encoding="utf-8")
+    data = corpus / "local/data.sh"
+    data.write_text('#!/bin/bash\necho "data.sh $*"\n', encoding="utf-8")
+    data.chmod(0o755)
+    return corpus
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def aio(recipe: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "../TEMPLATE/aio.sh", *options]
+    environment = os.environ | variables
+    return subprocess.run(command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def ran(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """The Python commands of a run, without the module's package."""
+    return re.findall(r"^ran -m aio_toolkit\.bin\.(.*)$", result.stdout, flags=re.MULTILINE)
+
+
+def test_the_demo_shows_its_own_constants_as_help() -> None:
+    result = bash(ROOT / "egs/mini_aio/run.sh", "--help")
+    assert result.returncode == 0
+    assert re.search(r"--stage +first stage to run.*\(1\)", result.stdout)
+    assert re.search(r"--nj .*\(2\)", result.stdout)
+    assert "--current" not in result.stdout
+
+
+def test_an_unknown_option_of_a_recipe_is_an_error() -> None:
+    result = bash(ROOT / "egs/mini_aio/run.sh", "--train_confg", "x")
+    assert result.returncode == 1
+    assert "unknown option --train_confg" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing", "maker"),
+    [
+        (2, "data/train/wav.scp", 1),
+        (3, "dump/train/feats.scp", 2),
+        (4, "dump/train/feats.scp", 2),
+        (5, "exp/train_aio/model.pt", 4),
+        (6, "exp/train_aio/decode_test", 5),
+    ],
+)
+def test_a_stage_without_inputs_names_the_file_and_its_stage(
+    recipe: Path, stage: int, missing: str, maker: int
+) -> None:
+    result = aio(recipe, "--stage", str(stage), "--stop_stage", str(stage))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: stage {stage} needs {missing}")
+    assert f"which stage {maker} makes" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_environment_is_said(recipe: Path) -> None:
+    (recipe / "../../tools/venv/.installed").unlink()
+    result = aio(recipe)
+    assert result.returncode == 1
+    assert "make -C" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_stage_1_passes_its_options_on_and_validates(recipe: Path) -> None:
+    result = aio(recipe, "--stop_stage", "1", "--local_data_opts", "--size 3")
+    assert result.returncode == 0, result.stderr
+    assert "data.sh --size 3" in result.stdout
+    assert ran(result) == ["validate_data_dir data/train data/dev data/test"]
+    assert re.search(r"stage 1: done in 0 min \d s", result.stdout)
+    assert "data.sh --size 3" in (recipe / "exp/data.log").read_text(encoding="utf-8")
+
+
+def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:
+    touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
+    stage_2 = ("--stage", "2", "--stop_stage", "2")
+    trained = ran(aio(recipe, *stage_2))
+    assert [command.split()[0] for command in trained] == [
+        "train_codec",
+        *["tokenize"] * 3,
+        "train_tokenizer",
+    ]
+    assert "trainer.accelerator=cpu" in trained[0]
+    given = ran(aio(recipe, *stage_2, "--codec", "/models/dac"))
+    assert [command.split()[0] for command in given] == [*["tokenize"] * 3, "train_tokenizer"]
+    assert "--codec /models/dac" in given[0]
+
+
+def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
+    touch(*(recipe / f"dump/{split}/feats.scp" for split in ("train", "dev")))
+    touch(recipe / "dump/token/bpe.model", recipe / "exp/train_ssl/model.pt")
+    stage_4 = ("--stage", "4", "--stop_stage", "4", "--codec", "c")
+    plain, changed, seeded, named = (
+        ran(aio(recipe, *stage_4, *options))[0]
+        for options in (
+            (),
+            ("--train_args", "model.moe.num_experts=32 optim.lr=1e-3"),
+            ("--seed", "7"),
+            ("--train_args", "optim.lr=1", "--tag", "mine"),
+        )
+    )
+    assert "--out exp/train_aio --set trainer.accelerator=cpu" in plain
+    assert "--out exp/train_aio_model.moe.num_experts32_optim.lr1e-3 " in changed
+    assert changed.endswith("model.moe.num_experts=32 optim.lr=1e-3")
+    assert "--out exp/train_aio_seed7 " in seeded
+    assert "--out exp/mine " in named
+
+
+def test_every_command_understands_the_arguments_it_gets(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
+    dumped = ("feats.scp", "codes_wav.scp")
+    touch(*(recipe / f"dump/{split}/{name}" for split in ("train", "dev", "test") for name in dumped))
+    touch(recipe / "dump/token/bpe.model", recipe / "exp/codec_a1/codec.safetensors")
+    touch(recipe / "exp/train_ssl_a1/model.pt", recipe / "exp/mine/model.pt")
+    touch(*(recipe / f"exp/mine/decode_a1_test/{name}" for name in ("decode.json", "RESULTS.md")))
+    changed = [word for name in ("codec", "ssl", "train", "decode") for word in (f"--{name}_args", "a=1")]
+    result = aio(recipe, *changed, "--tag", "mine")
+    assert result.returncode == 0, result.stderr
+    assert len({command.split()[0] for command in ran(result)}) == 8
+    for command in ran(result):
+        assert parses(command, monkeypatch), command
+
+
+def parses(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run the command up to where its arguments are parsed."""
+
+    class ParsedError(Exception):
+        pass
+
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser) -> None:
+        parse_args(self)
+        raise ParsedError
+
+    name, *arguments = command.split()
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        patch.setattr(sys, "argv", [name, *arguments])
+        try:
+            importlib.import_module(f"aio_toolkit.bin.{name}").main()
+        except ParsedError:
+            return True
+        except SystemExit:
+            return False
+    raise AssertionError(f"{name} parses no arguments")
+
+
+def test_a_failing_command_stops_the_recipe_and_is_reported(recipe: Path) -> None:
+    result = aio(recipe, FAIL="1")
+    assert result.returncode == 3
+    assert "stage 1: stopped" in result.stderr
+    assert "exp/data.log" in result.stderr
+    assert "stage 2" not in result.stdout
+
+
+# bin/
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_does_not_load_torch(command: str) -> None:
+    arguments = [sys.executable, "-X", "importtime", "-m", f"aio_toolkit.bin.{command}", "--help"]
+    result = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    assert "usage:" in result.stdout
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert not imported & {
+        "torch",
+        "torchaudio",
+        "lightning",
+        "dac",
+        "matplotlib",
+        "espnet2",
+        "fast_bss_eval",
+    }
