@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -13,10 +13,8 @@ from aio_toolkit.files import atomic_path
 
 __all__ = ["MISSING", "load_config", "save_config", "to_dict"]
 
-T = TypeVar("T")
 
-
-def load_config(schema: type[T], path: Path | str | None, overrides: Sequence[str] = ()) -> T:
+def load_config[T](schema: type[T], path: Path | str | None, overrides: Sequence[str] = ()) -> T:
     """Read a YAML file into an instance of the dataclass `schema`.
 
     Args:
@@ -38,7 +36,10 @@ def load_config(schema: type[T], path: Path | str | None, overrides: Sequence[st
     try:
         return OmegaConf.to_object(config)
     except MissingMandatoryValue as error:
-        raise AioError(f"{path}: key '{error.full_key}' has no value and needs one.") from None
+        raise AioError(f"{path or 'defaults'}: key '{error.full_key}' has no value and needs one.") from None
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise AioError(f"{path or 'defaults'}: key '{error.full_key}': {reason}.") from None
 
 
 def save_config(config: Any, path: Path | str) -> None:
@@ -70,8 +71,24 @@ def _merge(config: DictConfig, update: DictConfig, source: str) -> DictConfig:
     except ConfigKeyError as error:
         raise AioError(_unknown_key(config, str(error.full_key), source)) from None
     except OmegaConfBaseException as error:
+        section = _section_given_a_value(config, update)
+        if section:
+            raise AioError(f"{source}: key '{section}' is a section of keys, not a single value.") from None
         reason = str(error).splitlines()[0]
         raise AioError(f"{source}: key '{error.full_key}': {reason}.") from None
+
+
+def _section_given_a_value(config: DictConfig, update: DictConfig) -> str | None:
+    """The first key of `update` that puts a value where `config` has a section: OmegaConf does not say."""
+    for key, node in update.items_ex(resolve=False):
+        section = OmegaConf.select(config, str(key))
+        if isinstance(section, DictConfig):
+            if not isinstance(node, DictConfig):
+                return str(key)
+            below = _section_given_a_value(section, node)
+            if below:
+                return f"{key}.{below}"
+    return None
 
 
 def _unknown_key(config: DictConfig, key: str, source: str) -> str:
@@ -101,5 +118,3 @@ def _all_keys(config: DictConfig, prefix: str = "") -> list[str]:
         if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
             keys += _all_keys(config[key], f"{full}.")
     return keys
-
-

@@ -29,6 +29,7 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 raise
             where = f" at {error.filename}" if error.filename else ""
-            sys.exit(f"error: cannot write{where}: {error.strerror}. Free some space or choose another folder.")
+            remedy = "Free some space or choose another folder."
+            sys.exit(f"error: cannot write{where}: {error.strerror}. {remedy}")
 
     return wrapped

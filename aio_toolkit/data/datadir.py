@@ -133,7 +133,7 @@ def validate_data_dir(directory: Path | str, sample_rate: int, check_audio: bool
             if num_samples != utterance.num_samples:
                 problems.add(
                     f"{name}.scp: {utterance.id}: {spec} has {num_samples} samples at {sample_rate} Hz, "
-                    f"utt2num_samples says {utterance.num_samples}. Cut or pad the wave, or mend utt2num_samples."
+                    f"utt2num_samples says {utterance.num_samples}. Cut or pad the wave, or mend that line."
                 )
     problems.raise_any()
 
@@ -193,7 +193,7 @@ def _read_table(path: Path, problems: _Problems) -> dict[str, str]:
 
 def _parse_lines(name: str, content: str, problems: _Problems) -> dict[str, str]:
     table: dict[str, str] = {}
-    previous = ""
+    previous, is_sorted = "", True
     lines = content.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -207,7 +207,8 @@ def _parse_lines(name: str, content: str, problems: _Problems) -> dict[str, str]
             problems.add(f"{name} line {number}: {id} has {what}. {remedy}")
         elif id in table:
             problems.add(f"{name} line {number}: {id} comes twice. Make the ids unique.")
-        elif id < previous:
+        elif id < previous and is_sorted:
+            is_sorted = False  # told once: the other lines need the same remedy
             problems.add(
                 f"{name} line {number}: {id} follows {previous}: not sorted. Sort with: LC_ALL=C sort"
             )
@@ -263,6 +264,10 @@ def _check_utterance(utterance: Utterance, problems: _Problems) -> None:
         if target not in present:
             file = target if target in TEXT_FILES else f"{target}.scp"
             problems.add(f"{id} of task {task} is not in {file}. Add its target, or drop the utterance.")
+    for name in utterance.texts.keys() - set(TEXT_FILES):
+        problems.add(
+            f"{id} has the text '{name}', which no task reads. Known texts: {', '.join(TEXT_FILES)}."
+        )
     for target in utterance.targets:
         if target not in TASKS[task].targets:
             problems.add(f"{target}.scp: {id} is of task {task}, which has no such target. Remove the line.")

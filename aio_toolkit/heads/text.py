@@ -56,6 +56,7 @@ class TextHead(nn.Module):
         with torch.autocast(h_BTD.device.type, enabled=False):
             h_BTD = h_BTD.float()
             tokens_B = (target_BL >= 0).sum(1)
+            target_BL = target_BL[:, : tokens_B.max()]
             ctc = self._ctc_loss(h_BTD, lengths_B, target_BL, tokens_B, task)
             attention, accuracy = self._attention_loss(h_BTD, lengths_B, target_BL, tokens_B, task)
         weight = self.config.ctc_weight

@@ -1,4 +1,4 @@
-"""Confidence intervals by the percentile bootstrap over utterances (Efron and Tibshirani 1993, chapter 13)."""
+"""Confidence intervals by the percentile bootstrap over utterances (Efron and Tibshirani 1993)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Score a decode folder against its data dir."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, astuple
@@ -48,30 +49,22 @@ def score_decode_dir(
         AioError: a task has no or not all decoded utterances, or audio cannot be read.
     """
     utterances = read_data_dir(data)
-    present = [name for name in TASKS if any(u.task == name for u in utterances)]
-    for name in tasks:
-        if get_task(name).name not in present:
-            raise AioError(f"{data} has no utterance of task '{name}'. Its tasks: {', '.join(present)}.")
-    wanted = [get_task(name) for name in present if not tasks or name in tasks]
-    for task in wanted:
-        if not has_output(decode, task):
-            raise AioError(
-                f"{decode} has no output of task '{task.name}'. Run stage 5 (decoding), or name the tasks to score."
-            )
-    results: dict[str, Any] = {}
-    for task in wanted:
-        of_task = [u for u in utterances if u.task == task.name]
-        if task.output == "text":
-            results[task.name] = score_text_task(decode, task, of_task)
-        else:
-            results[task.name] = score_audio_task(decode, task, of_task, sample_rate, num_jobs)
-    interval = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}
-    limits = {"floor_db": FLOOR_DB, "ceiling_db": CEILING_DB}
+    wanted = _wanted_tasks(data, decode, {u.task for u in utterances}, tasks)
+    of_task = {task.name: [u for u in utterances if u.task == task.name] for task in wanted}
+    # What is missing is found before the long work begins.
+    audio = {t.name: read_audio_outputs(decode, t, of_task[t.name]) for t in wanted if t.output == "audio"}
+    results = {
+        task.name: score_text_task(decode, task, of_task[task.name])
+        for task in wanted
+        if task.output == "text"
+    }
+    for name, scores in _score_audio(audio, sample_rate, num_jobs).items():
+        results[name] = report_audio_task(decode, get_task(name), of_task[name], scores)
     return {
         "data": str(data),
         "sample_rate": sample_rate,
-        "bootstrap": interval,
-        "si_sdr": limits,
+        "bootstrap": {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED},
+        "si_sdr": {"floor_db": FLOOR_DB, "ceiling_db": CEILING_DB},
         "tasks": results,
     }
 
@@ -100,16 +93,14 @@ def score_text_task(decode: Path, task: Task, utterances: Sequence[Utterance]) -
     return _finish(result, decode, path, len(utterances))
 
 
-def score_audio_task(
-    decode: Path, task: Task, utterances: Sequence[Utterance], sample_rate: int, num_jobs: int
+def report_audio_task(
+    decode: Path, task: Task, utterances: Sequence[Utterance], scores: list[Scores]
 ) -> dict[str, Any]:
     """SI-SDR of mixture and outputs, and what the outputs gain over the mixture.
 
     An utterance's score is the mean over its references that are not silent; a task's score is the mean over
     utterances.
     """
-    items = read_audio_outputs(decode, task, utterances)
-    scores = _score_all(items, sample_rate, num_jobs, task.name)
     result = {"metric": "SI-SDR", "unit": "dB", **_audio_figures([_mean_of_targets(s) for s in scores])}
     result["silent_references"] = sum(int(np.isnan(s["mixture"]).sum()) for s in scores)
     result["targets"] = {
@@ -138,12 +129,37 @@ def score_utterance(outputs: AudioOutputs, sample_rate: int) -> Scores:
     return scores
 
 
-def _score_all(items: list[AudioOutputs], sample_rate: int, num_jobs: int, name: str) -> list[Scores]:
+def _wanted_tasks(data: Path, decode: Path, present: set[str], names: Sequence[str]) -> list[Task]:
+    """The tasks to score, all of which have output; AioError otherwise."""
+    for name in names:
+        if get_task(name).name not in present:
+            known = ", ".join(sorted(present))
+            raise AioError(f"{data} has no utterance of task '{name}'. Its tasks: {known}.")
+    wanted = [task for task in TASKS.values() if task.name in (names or present)]
+    for task in wanted:
+        if not has_output(decode, task):
+            raise AioError(
+                f"{decode} has no output of task '{task.name}'. "
+                "Run stage 5 (decoding), or name the tasks to score with --tasks."
+            )
+    return wanted
+
+
+def _score_audio(
+    audio: dict[str, list[AudioOutputs]], sample_rate: int, num_jobs: int
+) -> dict[str, list[Scores]]:
+    """Scores of all utterances of all audio tasks, by one pool of processes, as each has slow imports."""
+    items = [item for of_task in audio.values() for item in of_task]
     work = functools.partial(score_utterance, sample_rate=sample_rate)
-    if num_jobs == 1:
-        return [work(item) for item in progress(items, f"score {name}")]
-    with ProcessPoolExecutor(num_jobs) as pool:
-        return list(progress(pool.map(work, items, chunksize=4), f"score {name}", total=len(items)))
+    if not items:
+        return {}
+    if num_jobs <= 1:
+        scores = iter([work(item) for item in progress(items, "score audio")])
+    else:
+        with ProcessPoolExecutor(num_jobs) as pool:
+            scored = pool.map(work, items, chunksize=8)
+            scores = iter(list(progress(scored, "score audio", total=len(items))))
+    return {name: list(itertools.islice(scores, len(of_task))) for name, of_task in audio.items()}
 
 
 def _read_aligned(spec: str, sample_rate: int, utterance: Utterance) -> np.ndarray:

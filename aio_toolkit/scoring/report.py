@@ -1,8 +1,8 @@
 """RESULTS.md and results.json of a decode folder, and tables of several of them.
 
-`results.json` has, under `tasks` and the task's name: `metric`, `unit`, `num_utterances`, `per_utterance` (a file)
-and either `score` (text) or `outputs` and `improvement` by output, for the task and for each of its `targets`
-(audio). A figure is `{"value", "lo", "hi", "n"}`.
+`results.json` has, under `tasks` and the task's name: `metric`, `unit`, `num_utterances`, `per_utterance` (a
+file) and either `score` (text) or `outputs` and `improvement` by output, for the task and for each of its
+`targets` (audio). A figure is `{"value", "lo", "hi", "n"}`.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def format_table(results: dict[str, Any]) -> str:
 
 
 def combine(paths: Sequence[Path]) -> str:
-    """One table of several experiments, a row each: text scores, and SI-SDR of codec output and Wiener output.
+    """One table of several experiments, a row each: text scores, and SI-SDR of codec and Wiener output.
 
     Args:
         paths: `results.json` files, or the decode folders that hold them.
@@ -82,7 +82,7 @@ def combine(paths: Sequence[Path]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns also line up as plain text: the first to the left, the rest to the right."""
+    """A Markdown table that also lines up as plain text: first column to the left, the rest to the right."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
 
@@ -119,11 +119,15 @@ def _lookup(results: dict[str, Any], task: str, output: str) -> Figure | None:
 def _cell(figure: Figure | None) -> str:
     if figure is None or figure["value"] is None:
         return "-"
-    return f"{figure['value']:.1f} [{figure['lo']:.1f}, {figure['hi']:.1f}]"
+    return f"{_decimal(figure['value'])} [{_decimal(figure['lo'])}, {_decimal(figure['hi'])}]"
 
 
 def _short_cell(figure: Figure | None) -> str:
-    return "-" if figure is None or figure["value"] is None else f"{figure['value']:.1f}"
+    return "-" if figure is None or figure["value"] is None else _decimal(figure["value"])
+
+
+def _decimal(value: float) -> str:
+    return f"{round(value, 1) + 0.0:.1f}"  # adding zero turns -0.0 into 0.0
 
 
 def _notes(results: dict[str, Any]) -> list[str]:

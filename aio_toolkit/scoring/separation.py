@@ -2,10 +2,10 @@
 
 Conventions:
 - The definition is that of Le Roux et al. 2019 ("SDR, half-baked or well done?"). The mean is not removed.
-- A reference below `SILENCE_RMS` is silent. SI-SDR does not exist for it: its score is NaN, which stays out of
-  all means and is counted.
-- Scores are limited to [`FLOOR_DB`, `CEILING_DB`], so that one perfect or one failed estimate cannot rule a mean.
-  A silent estimate of a reference that is not silent scores `FLOOR_DB`.
+- A reference below `SILENCE_RMS` is silent. SI-SDR does not exist for it: its score is NaN, which stays out
+  of all means and is counted.
+- Scores are limited to [`FLOOR_DB`, `CEILING_DB`], so that one perfect or one failed estimate cannot rule a
+  mean. A silent estimate of a reference that is not silent scores `FLOOR_DB`.
 
 Letters: N references, M estimates, S samples.
 """
@@ -55,8 +55,8 @@ def si_sdr_by_query(references_NS: np.ndarray, estimates_NS: np.ndarray) -> np.n
 def si_sdr_by_permutation(references_NS: np.ndarray, estimates_MS: np.ndarray) -> np.ndarray:
     """SI-SDR (N,) under the assignment of estimates to references with the greatest sum.
 
-    Every reference gets an estimate of its own, so M >= N; surplus estimates are not scored. Silent references
-    take no part and score NaN.
+    Every reference gets an estimate of its own, so M >= N; surplus estimates are not scored. Silent
+    references take no part and score NaN.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -46,7 +46,7 @@ def word_error_rate(errors: Sequence[WordErrors]) -> Figure:
 
 
 def bleu_statistics(references: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
-    """What corpus BLEU sums over sentences: (n, 10), the two lengths, matches and n-grams of orders 1 to 4."""
+    """What corpus BLEU sums over sentences: (n, 10), two lengths, matches and n-grams of orders 1 to 4."""
     from sacrebleu.metrics import BLEU
 
     # Effective order matters for the sentence's own score only, and spares a warning per sentence.

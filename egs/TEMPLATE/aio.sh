@@ -6,8 +6,8 @@ set -f # a value like layers=[1,*] is no file pattern
 # Options: name=default # meaning. --help prints these lines, so each stays on one.
 stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring
 stop_stage=6                          # last stage to run
-ngpu=0                                # number of GPUs; 0 trains and decodes on the CPU
-nj=4                                  # parallel jobs of tokenization
+ngpu=0                                # number of GPUs to train on; 0: the CPU
+nj=4                                  # parallel jobs of tokenization and scoring
 seed=                                 # seed of stage 4; empty: the one in train_config
 train_set=train                       # split to train on
 dev_set=dev                           # split that chooses the best checkpoint
@@ -136,7 +136,7 @@ data_dirs=$(printf 'data/%s ' $splits)
 dump_dirs=$(printf 'dump/%s ' $splits)
 decode_dirs=$(for split in $test_sets; do printf '%s ' "$aio_exp/${decode_name}_$split"; done)
 
-if begin 1 "data preparation" "what local/data.sh $local_data_opts names" "$data_dirs"; then
+if begin 1 "data preparation" "local/data.sh $local_data_opts" "$data_dirs"; then
     logged "$expdir/data.log" local/data.sh $local_data_opts
     logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs
     end
@@ -190,9 +190,7 @@ if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
     for split in $test_sets; do
         out=$aio_exp/${decode_name}_$split
         need 5 "$out/decode.json"
-        logged "$out.score.log" "$python" -m aio_toolkit.bin.score --data "data/$split" --decode "$out" \
-            --codec "$codec" --dump "dump/$split"
-        cat "$out/RESULTS.md"
+        logged "$out.score.log" "$python" -m aio_toolkit.bin.score --data "data/$split" --decode "$out" --nj "$nj"
     done
     end
 fi

@@ -27,7 +27,7 @@ help_message() {
 }
 
 options=(--ngpu 0 --nj 4 --vocab_size 1000)
-others=("")
+others=("") # never empty, as bash before 4.4 takes an empty array for an unset one
 while [ $# -gt 0 ]; do
     case $1 in
         --librispeech | --noise | --wsj0 | --wsj0_lists | --extra_speech)

@@ -20,7 +20,7 @@ fail() {
 
 [ $# -eq 0 ] || fail "takes only '--name value' pairs, not '$1'."
 [ -n "$librispeech" ] || fail "needs --librispeech DIR, the folder that holds train-clean-100 and so on."
-[ -z "$wsj0" ] && [ -z "$wsj0_lists" ] || [ -n "$wsj0" ] && [ -n "$wsj0_lists" ] ||
+[ "${wsj0:+given}" = "${wsj0_lists:+given}" ] ||
     fail "--wsj0 and --wsj0_lists go together: the wav files, and mix_2_spk_{tr,cv,tt}.txt."
 
 . ./path.sh

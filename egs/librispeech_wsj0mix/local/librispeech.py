@@ -33,10 +33,15 @@ def find_root(directory: Path, subsets: Sequence[str] = ()) -> Path:
     for root in (directory, directory / "LibriSpeech"):
         if any((root / subset).is_dir() for subset in subsets or _folders(root)):
             return root
-    wanted = f"none of {', '.join(subsets)}" if subsets else "no subset"
+    there = _folders(directory / "LibriSpeech") or _folders(directory)
+    if there and subsets:
+        raise AioError(
+            f"--librispeech {directory} has {', '.join(there)}, but not {', '.join(subsets)}, which the data "
+            "configuration names. Get it, or name other sets there (--debug true needs a few speakers only)."
+        )
     raise AioError(
-        f"--librispeech {directory} has {wanted} in it. Name the folder whose files are {LAYOUT}, "
-        "or the one above it."
+        f"--librispeech {directory} has no LibriSpeech subset in it. "
+        f"Name the folder whose files are {LAYOUT}, or the one above it."
     )
 
 

@@ -59,7 +59,7 @@ class NoisySpeech:
 
 
 def loop_clip(clip: np.ndarray, num_samples: int, offset: int) -> np.ndarray:
-    """A piece of `num_samples` of a clip (S,), which starts over at its end; silence around it does not count.
+    """A piece of `num_samples` of a clip (S,) that starts over at its end; silence around it does not count.
 
     Clips of the ESC sets are filled up with silence to five seconds. A piece that still is silent, in the
     middle of a clip, is replaced by the one at the clip's first sound.

@@ -3,12 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
-
-Line = TypeVar("Line")
 
 # The names of the official WSJ0-2mix lists.
 SPEAKER_LISTS = {"train": "mix_2_spk_tr.txt", "dev": "mix_2_spk_cv.txt", "test": "mix_2_spk_tt.txt"}
@@ -17,7 +14,7 @@ NOISE_LISTS = {"train": "noise_tr.tsv", "dev": "noise_cv.tsv", "test": "noise_tt
 
 @dataclass(frozen=True)
 class SpeakerLine:
-    """`path1 snr1 path2 snr2`: paths from the root of the corpus, levels in dB; levels are kept as written."""
+    """`path1 snr1 path2 snr2`: paths from the root of the corpus; levels in dB, kept as written."""
 
     path1: str
     snr1: str
@@ -62,7 +59,7 @@ class NoiseLine:
         return f"{self.speech}\t{self.snr}\t{self.noise}\t{self.offset}"
 
 
-def read_list(path: Path, parse: Callable[[str], Line]) -> list[Line]:
+def read_list[Line](path: Path, parse: Callable[[str], Line]) -> list[Line]:
     """Read a list line by line; AioError names the line that `parse` refuses."""
     lines = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

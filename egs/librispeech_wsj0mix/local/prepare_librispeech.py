@@ -45,10 +45,13 @@ def prepare_split(speech: list[Speech], split: SplitSettings, seed: int, name: s
     limit = np.inf if split.max_seconds is None else split.max_seconds * SAMPLE_RATE
     kept = [utterance for utterance in utterances if utterance.num_samples <= limit]
     chosen = kept if split.asr is None else _choose(kept, split.asr, seed)
-    print(
-        f"asr {name}: {len(chosen)} utterances; left out: {len(speech) - len(transcribed)} without transcript, "
-        f"{len(utterances) - len(kept)} longer than {split.max_seconds} s, {len(kept) - len(chosen)} over the count"
-    )
+    left_out = {
+        "without transcript": len(speech) - len(transcribed),
+        f"longer than {split.max_seconds} s": len(utterances) - len(kept),
+        "over the count": len(kept) - len(chosen),
+    }
+    reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+    print(f"asr {name}: {len(chosen)} utterances; left out: {reasons or 'none'}")
     if not chosen:
         raise AioError(f"no utterance remains for asr in {name}. Mend its sets or max_seconds in --config.")
     return chosen

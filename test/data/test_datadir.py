@@ -1,0 +1,253 @@
+"""Data dirs: what is written comes back, and what is wrong is told."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aio_toolkit.data.audio import write_wav
+from aio_toolkit.data.datadir import KNOWN_FILES, Utterance, read_data_dir, validate_data_dir, write_data_dir
+from aio_toolkit.errors import AioError
+
+RATE = 8000
+
+
+@pytest.fixture
+def utterances(tmp_path):
+    """One utterance per task, with audio."""
+
+    def wav(name: str, size: int = 400) -> str:
+        write_wav(tmp_path / "wavs" / f"{name}.wav", np.full(size, 0.1), RATE)
+        return str(tmp_path / "wavs" / f"{name}.wav")
+
+    def audio(id: str, *targets: str) -> Utterance:
+        waves = {target: wav(f"{id}_{target}") for target in targets}
+        return Utterance(id, id.split("-")[0], "someone", wav(id), 400, targets=waves)
+
+    return [
+        Utterance("asr-1", "asr", "ann", wav("asr-1"), 400, {"text": "GOOD MORNING"}),
+        Utterance(
+            "st-1", "st", "bob", wav("st-1"), 400, {"text": "GOOD MORNING", "text.fr": "bonjour à tous"}
+        ),
+        audio("sep-1", "spk1", "spk2"),
+        audio("enh-1", "speech"),
+        audio("sound-1", "sound1", "sound2"),
+        audio("sound-2", "sound1", "sound2", "sound3"),
+        audio("music-1", "vocals", "drums", "bass", "other"),
+    ]
+
+
+@pytest.fixture
+def data(tmp_path, utterances):
+    write_data_dir(tmp_path / "data", utterances)
+    return tmp_path / "data"
+
+
+def _problem(data, *parts: str, audio: bool = False) -> str:
+    with pytest.raises(AioError) as caught:
+        validate_data_dir(data, RATE) if audio else read_data_dir(data)
+    message = str(caught.value)
+    for part in (str(data), *parts):
+        assert part in message
+    return message
+
+
+def _edit(path, old: str, new: str) -> None:
+    content = path.read_text(encoding="utf-8")
+    assert old in content
+    path.write_bytes(content.replace(old, new).encode())
+
+
+def test_reads_back_what_it_wrote(data, utterances):
+    assert read_data_dir(data) == sorted(utterances, key=lambda u: u.id)
+    validate_data_dir(data, RATE)
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(words, st.lists(words, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=5))
+def test_any_printable_ids_and_texts_come_back(tmp_path_factory, texts):
+    directory = tmp_path_factory.mktemp("data")
+    utterances = [
+        Utterance(f"asr-{id}", "asr", "s", "a b.wav", 1, {"text": text}) for id, text in texts.items()
+    ]
+    write_data_dir(directory, utterances)
+    assert {u.id: u for u in read_data_dir(directory)} == {u.id: u for u in utterances}
+    keys = [line.split(b" ")[0] for line in (directory / "text").read_bytes().splitlines()]
+    assert keys == sorted(keys)  # bytes: C order
+
+
+def test_files_of_an_earlier_version_go(data, utterances):
+    (data / "notes.txt").write_text("mine")
+    write_data_dir(data, utterances[:1])
+    names = {path.name for path in data.iterdir()}
+    assert names == {"wav.scp", "utt2task", "utt2spk", "utt2num_samples", "text", "notes.txt"}
+
+
+def test_a_folder_without_wav_scp_is_unfinished(data):
+    (data / "wav.scp").unlink()
+    _problem(data, "no wav.scp", "Run stage 1")
+
+
+def test_writing_refuses_what_reading_would_refuse(tmp_path, utterances):
+    asr = utterances[0]
+    for bad, part in [
+        ([asr, asr], "asr-1 comes twice"),
+        ([], "there are no utterances"),
+        ([replace(asr, id="asr 1")], "holds white space"),
+        ([replace(asr, texts={"text": " "})], "text: asr-1 has the value ' '"),
+        ([replace(asr, texts={"text": "two\nlines"})], "expected one line"),
+        ([replace(asr, num_samples=0)], "asr-1 has 0 samples"),
+        ([replace(asr, texts={"text": "A", "text.de": "B"})], "text 'text.de', which no task reads"),
+        ([replace(asr, targets={"speech": "a.wav"})], "is of task asr, which has no such target"),
+    ]:
+        with pytest.raises(AioError, match=part):
+            write_data_dir(tmp_path / "bad", bad)
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize("name", ["utt2task", "utt2spk", "utt2num_samples"])
+def test_a_missing_file_is_named(data, name):
+    (data / name).unlink()
+    _problem(data, f"{name} is missing")
+
+
+def test_a_double_id_is_told_with_its_line(data):
+    _edit(data / "utt2spk", "asr-1 ann\n", "asr-1 ann\nasr-1 ann\n")
+    _problem(data, "utt2spk line 2: asr-1 comes twice")
+
+
+def test_unsorted_lines_are_told_with_the_remedy(data):
+    lines = (data / "wav.scp").read_text().splitlines(keepends=True)
+    (data / "wav.scp").write_text("".join([lines[1], lines[0], *lines[:1:-1]]))
+    message = _problem(data, "wav.scp line 2: asr-1 follows enh-1: not sorted", "LC_ALL=C sort")
+    assert message.count("not sorted") == 1
+
+
+def test_text_in_latin1_is_told_with_line_and_byte(data):
+    (data / "text.fr").write_bytes("st-1 à tous\n".encode("latin1"))
+    _problem(data, "text.fr line 1: byte 0xe0 is not UTF-8", "iconv -f latin1 -t utf-8")
+
+
+def test_a_byte_order_mark_is_told(data):
+    (data / "text.fr").write_bytes("st-1 bonjour\n".encode("utf-8-sig"))
+    _problem(data, "text.fr line 1: starts with a byte order mark")
+
+
+def test_windows_line_ends_are_told(data):
+    _edit(data / "text", "\n", "\r\n")
+    _problem(data, "text line 1: ends in CR LF", "sed -i")
+
+
+@pytest.mark.parametrize("line", ["asr-1", "asr-1 ", "asr-1 \t "])
+def test_an_empty_transcript_is_told(data, line):
+    _edit(data / "text", "asr-1 GOOD MORNING", line)
+    _problem(data, "text line 1: asr-1 has an empty transcript", "Drop the utterance")
+
+
+def test_a_line_without_value_is_told(data):
+    _edit(data / "utt2spk", "asr-1 ann", "asr-1")
+    _problem(data, "utt2spk line 1: asr-1 has no value, expected 'id value'")
+
+
+def test_an_empty_line_is_told(data):
+    _edit(data / "utt2spk", "asr-1 ann\n", "asr-1 ann\n\n")
+    _problem(data, "utt2spk line 2: is empty")
+
+
+def test_an_id_without_wave_is_told(data):
+    _edit(data / "utt2task", "enh-1 enh\n", "enh-1 enh\nenh-2 enh\n")
+    _problem(data, "enh-2 is in utt2task but not in wav.scp")
+
+
+def test_a_wave_without_task_is_told(data):
+    _edit(data / "utt2task", "enh-1 enh\n", "")
+    _problem(data, "enh-1 is in wav.scp but not in utt2task")
+
+
+@pytest.mark.parametrize(
+    ("file", "id"), [("spk2.scp", "sep-1"), ("sound2.scp", "sound-1"), ("text.fr", "st-1")]
+)
+def test_a_missing_target_is_told(data, file, id):
+    lines = (data / file).read_text().splitlines(keepends=True)
+    (data / file).write_text("".join(line for line in lines if not line.startswith(id)))
+    _problem(data, f"{id} of task", f"is not in {file}")
+
+
+def test_a_target_of_another_task_is_told(data):
+    (data / "speech.scp").write_text("asr-1 x.wav\n" + (data / "speech.scp").read_text())
+    _problem(data, "speech.scp: asr-1 is of task asr, which has no such target")
+
+
+def test_an_unknown_task_is_told_with_the_known_ones(data):
+    _edit(data / "utt2task", "asr-1 asr", "asr-1 asrr")
+    _problem(data, "unknown task 'asrr'", "asr, st, sep, enh, sound, music")
+
+
+def test_an_id_without_its_task_as_prefix_is_told(data):
+    _edit(data / "utt2task", "enh-1 enh", "enh-1 asr")
+    _problem(data, "does not start with 'asr-'")
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "4.5", "many"])
+def test_a_length_that_is_no_length_is_told(data, value):
+    _edit(data / "utt2num_samples", "asr-1 400", f"asr-1 {value}")
+    _problem(data, "utt2num_samples: asr-1")
+
+
+def test_many_problems_come_in_one_message_with_their_count(data):
+    for name in KNOWN_FILES:
+        _edit(data / name, "\n", "\r\n")
+    message = _problem(data, f"{len(KNOWN_FILES)} problems", f"and {len(KNOWN_FILES) - 10} more")
+    assert len(message.splitlines()) == 12
+
+
+def test_audio_problems_name_file_and_utterance(data, tmp_path):
+    wavs = tmp_path / "wavs"
+    (wavs / "asr-1.wav").unlink()
+    (wavs / "enh-1_speech.wav").write_bytes(b"")
+    (wavs / "st-1.wav").write_text("not audio" * 9)
+    wave = np.full(400, 0.1, np.float32)
+    wave[7] = np.nan
+    soundfile.write(wavs / "sep-1_spk2.wav", wave, RATE, subtype="FLOAT")
+    _problem(data, "4 problems", "wav.scp: asr-1: audio file", "speech.scp: enh-1:", "is empty", audio=True)
+    _problem(data, "st-1: ", "is not audio", "spk2.scp: sep-1: ", "NaN or Inf, first at sample 7", audio=True)
+    assert len(read_data_dir(data)) == 7
+
+
+def test_a_target_of_another_length_than_the_mixture_is_told(data, tmp_path):
+    write_wav(tmp_path / "wavs" / "music-1_bass.wav", np.zeros(399), RATE)
+    _problem(data, "bass.scp: music-1:", "has 399 samples", "utt2num_samples says 400", audio=True)
+
+
+def test_lengths_are_compared_at_the_recipes_rate(data, tmp_path, capsys):
+    write_wav(tmp_path / "wavs" / "asr-1.wav", np.full(200, 0.1), RATE // 2)
+    validate_data_dir(data, RATE)
+    write_wav(tmp_path / "wavs" / "asr-1.wav", np.full(400, 0.1), RATE // 2)
+    _problem(data, f"has 800 samples at {RATE} Hz", audio=True)
+
+
+def test_a_failing_pipe_names_the_utterance(data):
+    _edit(data / "wav.scp", (data / "wav.scp").read_text().splitlines()[0], "asr-1 false |")
+    _problem(data, "wav.scp: asr-1: command 'false' failed with status 1", audio=True)
+
+
+def _command(*args) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "aio_toolkit.bin.validate_data_dir", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_command_tells_good_from_bad(data, tmp_path):
+    done = _command(data, "--sample_rate", RATE)
+    assert (done.returncode, done.stdout) == (0, f"{data} is in order\n")
+    (tmp_path / "wavs" / "asr-1.wav").unlink()
+    assert _command(data, "--sample_rate", RATE, "--no_audio").returncode == 0
+    done = _command(data, "--sample_rate", RATE)
+    assert done.returncode == 1 and "error: " in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,56 @@
+"""What a user sees of a mistake, and what a developer sees of a bug."""
+
+import errno
+import os
+
+import pytest
+
+from aio_toolkit.errors import AioError, cli
+
+
+def _fail(error: BaseException):
+    @cli
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def test_a_mistake_is_one_line_and_status_1():
+    with pytest.raises(SystemExit) as caught:
+        _fail(AioError("wav.scp line 3: is empty. Remove it."))()
+    # sys.exit prints a string to stderr and exits with status 1.
+    assert caught.value.code == "error: wav.scp line 3: is empty. Remove it."
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        _fail(ZeroDivisionError())()
+
+
+def test_an_interrupt_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as caught:
+        _fail(KeyboardInterrupt())()
+    assert caught.value.code == 130
+    assert "run the same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
+def test_a_full_or_closed_disk_is_the_users_to_mend(number):
+    with pytest.raises(SystemExit) as caught:
+        _fail(OSError(number, os.strerror(number), "exp/model"))()
+    assert "exp/model" in caught.value.code and os.strerror(number) in caught.value.code
+
+
+def test_other_errors_of_the_system_are_bugs():
+    with pytest.raises(FileNotFoundError):
+        _fail(FileNotFoundError(errno.ENOENT, "no such file", "x"))()
+
+
+def test_what_succeeds_returns_and_keeps_its_name():
+    @cli
+    def main() -> None:
+        """Do nothing."""
+
+    assert main() is None
+    assert (main.__name__, main.__doc__) == ("main", "Do nothing.")
