@@ -29,7 +29,7 @@ def vocabulary(tmp_path_factory):
     return train_vocabulary(sentences, 40, tmp_path_factory.mktemp("token"))
 
 
-def write_dump(root: Path, splits=("train", "dev"), num=6, num_features=12, Q=2, V=16) -> tuple[Path, Path]:
+def _write_dump(root: Path, splits=("train", "dev"), num=6, num_features=12, Q=2, V=16) -> tuple[Path, Path]:
     """Data dirs and dumps of random features and codes for `asr` and `sep`; returns (data, dump)."""
     from aio_toolkit.data.arks import write_ark
     from aio_toolkit.data.datadir import Utterance, write_data_dir
@@ -59,3 +59,9 @@ def write_dump(root: Path, splits=("train", "dev"), num=6, num_features=12, Q=2,
         (dump / "codec.json").write_text(json.dumps(codec))
         (dump / "frontend.json").write_text(json.dumps({"name": "random"}))
     return root / "data", root / "dump"
+
+
+@pytest.fixture
+def write_dump():
+    """The function that makes data dirs and dumps of random features."""
+    return _write_dump

@@ -28,7 +28,7 @@ class DumpDataset(Dataset):
         absent = set(tasks) - {u.task for u in self.utterances}
         if absent:
             raise AioError(f"{data_dir} has no utterance of task {', '.join(sorted(absent))}. Check the config's 'tasks'.")
-        self.feats = self._reader("feats.scp")
+        self.feats = ArkReader(dump_dir / "feats.scp")
         num_frames = read_num_frames(dump_dir)
         missing = next((u.id for u in self.utterances if u.id not in num_frames), None)
         if missing is not None:
@@ -38,11 +38,6 @@ class DumpDataset(Dataset):
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def _reader(self, name: str) -> ArkReader:
-        path = self.dump_dir / name
-        if not path.is_file():
-            raise AioError(f"{path} does not exist. Run stage 2 (tokenization) first.")
-        return ArkReader(path)
 
 
 def read_num_frames(dump_dir: Path) -> dict[str, int]:
@@ -58,7 +53,7 @@ class PretrainingDataset(DumpDataset):
 
     def __init__(self, data_dir: Path, dump_dir: Path, tasks: Sequence[str]):
         super().__init__(data_dir, dump_dir, tasks)
-        self.codes = self._reader("codes_wav.scp")
+        self.codes = ArkReader(dump_dir / "codes_wav.scp", integers=True)
 
     def __getitem__(self, index: int) -> Example:
         utterance = self.utterances[index]
@@ -81,7 +76,7 @@ class AioDataset(DumpDataset):
         self.vocabulary = vocabulary
         self.silence_Q = silence_Q
         audio_targets = {t for task in tasks if get_task(task).output == "audio" for t in get_task(task).targets}
-        self.codes = {target: self._reader(f"codes_{target}.scp") for target in sorted(audio_targets)}
+        self.codes = {target: ArkReader(dump_dir / f"codes_{target}.scp", integers=True) for target in sorted(audio_targets)}
 
     def __getitem__(self, index: int) -> Example:
         utterance = self.utterances[index]

@@ -2,7 +2,7 @@
 
 import torch
 
-from aio_toolkit.codec.dac import Codec
+from aio_toolkit.codec.base import Codec
 from aio_toolkit.decoding.config import AudioConfig
 from aio_toolkit.decoding.wiener import wiener
 from aio_toolkit.errors import AioError

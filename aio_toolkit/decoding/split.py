@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from aio_toolkit.codec.dac import Codec, check_fingerprint
+from aio_toolkit.codec.base import Codec, check_fingerprint
+from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.data.arks import ArkReader
 from aio_toolkit.data.audio import read_audio, write_wav
 from aio_toolkit.data.batch import Example, collate
@@ -47,7 +48,7 @@ def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: P
     dataset = DumpDataset(data, dump, model.tasks)
     codec = None
     if model.codes_head is not None:
-        codec = Codec.load(codec_path)
+        codec = DacCodec.load(codec_path)
         check_fingerprint(provenance.codec, codec.fingerprint, f"{codec_path} against {model_dir}")
 
     frames_per_batch = int(config.batch_seconds * provenance.codec["sample_rate"] / provenance.codec["hop"])
@@ -61,7 +62,7 @@ def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: P
                 for utterance, sentence in zip(utterances, sentences, strict=True):
                     _write_text(_text_path(out, utterance), sentence)
         else:
-            codes = {target: ArkReader(dump / f"codes_{target}.scp") for target in task.targets}
+            codes = {target: ArkReader(dump / f"codes_{target}.scp", integers=True) for target in task.targets}
             for utterances, h_BTD, lengths_B in batches:
                 for utterance, h_TD, length in zip(utterances, h_BTD, lengths_B, strict=True):
                     _decode_audio(config.audio, model.codes_head, codec, codes, out, utterance, h_TD[:length])
@@ -113,7 +114,7 @@ def _decode_audio(
     mixture_S = torch.from_numpy(read_audio(utterance.wav, codec.sample_rate, utterance.id))
     waves_NS = estimate_waves(head, codec, h_TD, task.name, len(mixture_S), config.mode)
     present = [target for target in task.targets if target in utterance.targets]
-    codes_NTQ = torch.stack([torch.from_numpy(codes[target][utterance.id]).long() for target in present])
+    codes_NTQ = torch.stack([torch.from_numpy(codes[target][utterance.id]) for target in present])
     oracle_NS = codec.decode(codes_NTQ)[:, : len(mixture_S)]
     results = {
         "codec": (task.targets, waves_NS),

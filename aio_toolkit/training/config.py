@@ -5,24 +5,7 @@ from typing import Any
 
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.ssl import SslModel
-from aio_toolkit.tasks import TASKS
-
-
-@dataclass
-class OptimConfig:
-    """AdamW with linear warm-up and cosine decay to zero at `trainer.max_steps`.
-
-    Attributes:
-        lr: peak learning rate.
-        weight_decay: on matrices only; biases, norms and embeddings of one vector are left alone.
-        warmup_steps: optimiser steps until the peak.
-        beta2: AdamW's second-moment decay.
-    """
-
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_steps: int = 100
-    beta2: float = 0.98
+from aio_toolkit.training.optim import OptimConfig
 
 
 @dataclass
@@ -35,7 +18,7 @@ class DataConfig:
         num_workers: loader processes; 0 reads in the training process.
     """
 
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 16.0))
+    seconds: dict[str, float] = field(default_factory=dict)
     dev_seconds: float = 60.0
     num_workers: int = 0
 

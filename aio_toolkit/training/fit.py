@@ -35,7 +35,10 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
     claim(out, config)
     options = dict(config.trainer)
     checkpoint_every = options.pop("checkpoint_every", 200)
-    options["callbacks"] = [*_callbacks(out, checkpoint_every), *map(_instantiate, options.get("callbacks", []))]
+    callbacks = _checkpoints(out, checkpoint_every)
+    if options.get("enable_progress_bar", True):
+        callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
+    options["callbacks"] = [*callbacks, LearningRateMonitor("step"), *map(_instantiate, options.get("callbacks", []))]
     _check_options(options)
     trainer = lightning.Trainer(
         **{
@@ -60,11 +63,19 @@ def claim(out: Path, config: Any) -> None:
     """Keep the run's configuration in its folder; refuse a folder that another configuration began."""
     path = out / "config.yaml"
     if path.is_file():
-        difference = _difference(dataclasses.asdict(load_config(type(config), path)), dataclasses.asdict(config))
+        difference = _difference(_comparable(load_config(type(config), path)), _comparable(config))
         if difference:
             raise AioError(f"{out} was begun with another configuration ({difference}). Choose another --tag, or delete it.")
     else:
         save_config(config, path)
+
+
+def _comparable(config: Any) -> dict:
+    """What defines a run; the hardware it happens to be on does not."""
+    values = dataclasses.asdict(config)
+    for key in ("accelerator", "devices", "enable_progress_bar"):
+        values["trainer"].pop(key, None)
+    return values
 
 
 def _difference(old: dict, new: dict, prefix: str = "") -> str:
@@ -78,7 +89,7 @@ def _difference(old: dict, new: dict, prefix: str = "") -> str:
     return ""
 
 
-def _callbacks(out: Path, checkpoint_every: int) -> list[lightning.Callback]:
+def _checkpoints(out: Path, checkpoint_every: int) -> list[lightning.Callback]:
     folder = out / "checkpoints"
     # Two keepers: the newest state to resume from, and the best to decode with.
     last = ModelCheckpoint(
@@ -87,8 +98,7 @@ def _callbacks(out: Path, checkpoint_every: int) -> list[lightning.Callback]:
     best = ModelCheckpoint(
         folder, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False, save_weights_only=True
     )
-    refresh = 1 if sys.stderr.isatty() else 50
-    return [last, best, LearningRateMonitor("step"), TQDMProgressBar(refresh_rate=refresh)]
+    return [last, best]
 
 
 def _instantiate(spec: dict[str, Any]) -> lightning.Callback:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import lightning
 
-from aio_toolkit.codec.dac import Codec, check_fingerprint
+from aio_toolkit.codec.base import check_fingerprint
+from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.data.dataset import AioDataset
 from aio_toolkit.models.aio import AioModel, split_by_output
 from aio_toolkit.models.checkpoint import MODEL, load_ssl, save_aio
@@ -53,7 +54,7 @@ def train_multitask(
     vocabulary = Vocabulary.load(token) if text else None
     embedding_QVC = silence_Q = None
     if audio:
-        loaded = Codec.load(codec)
+        loaded = DacCodec.load(codec)
         check_fingerprint(loaded.fingerprint, dumped.codec, f"codes in {dump} against the codec {codec}")
         embedding_QVC, silence_Q = loaded.codebook_embeddings(), loaded.silence_codes().numpy()
 

@@ -1,12 +1,28 @@
 """The optimiser and its schedule."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from aio_toolkit.training.config import OptimConfig
+
+@dataclass
+class OptimConfig:
+    """AdamW with linear warm-up and cosine decay to zero at `trainer.max_steps`.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: on matrices only; biases, norms and embeddings of one vector are left alone.
+        warmup_steps: optimiser steps until the peak.
+        beta2: AdamW's second-moment decay.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    beta2: float = 0.98
 
 
 def build_optimizer(module: nn.Module, config: OptimConfig, max_steps: int) -> dict[str, Any]:

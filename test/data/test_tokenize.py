@@ -1,0 +1,105 @@
+"""Tokenization of a data dir: content, resumption, jobs, refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from aio_toolkit.codec.dac import DacCodec, DacConfig, build_dac, save_dac
+from aio_toolkit.data import tokenize
+from aio_toolkit.data.arks import ArkReader
+from aio_toolkit.data.audio import read_audio, write_wav
+from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.encoders.frontend import FrontEndConfig
+from aio_toolkit.errors import AioError
+
+FRONTEND = FrontEndConfig(num_mels=10)
+
+
+def make_codec(path, seed=0):
+    torch.manual_seed(seed)
+    config = DacConfig(16000, 4, [8, 5, 4, 2], 6, 16, [2, 4, 5, 8], 2, 8, 4)
+    save_dac(path, build_dac(config), config)
+    return str(path)
+
+
+@pytest.fixture
+def setup(tmp_path, monkeypatch):
+    monkeypatch.setattr(tokenize, "SHARD", 3)
+    rng = np.random.default_rng(0)
+    utterances = []
+    for n in range(8):
+        waves = rng.standard_normal((3, 700 + 333 * n)) * 0.1
+        paths = []
+        for name, wave in zip(("mix", "spk1", "spk2"), waves, strict=True):
+            paths.append(str(tmp_path / f"{n}_{name}.wav"))
+            write_wav(paths[-1], wave, 16000)
+        task = "sep" if n % 2 else "asr"
+        targets = {"spk1": paths[1], "spk2": paths[2]} if task == "sep" else {}
+        texts = {"text": "a"} if task == "asr" else {}
+        utterances.append(Utterance(f"{task}-{n}", task, "s", paths[0], waves.shape[1], texts, targets))
+    write_data_dir(tmp_path / "data", utterances)
+    return make_codec(tmp_path / "codec"), tmp_path, utterances
+
+
+def run(setup, dump="dump", jobs=1):
+    codec, root, _ = setup
+    tokenize.tokenize_data_dir(codec, FRONTEND, root / "data", root / dump, jobs)
+    return root / dump
+
+
+def test_codes_are_those_of_the_codec(setup):
+    codec_path, _, utterances = setup
+    dump, codec = run(setup), DacCodec.load(codec_path)
+    for utterance in utterances:
+        for name, spec in {"wav": utterance.wav, **utterance.targets}.items():
+            want = codec.encode(torch.from_numpy(read_audio(spec, 16000))[None]).codes_BTQ[0].numpy()
+            np.testing.assert_array_equal(ArkReader(dump / f"codes_{name}.scp", integers=True)[utterance.id], want)
+        assert ArkReader(dump / "feats.scp")[utterance.id].shape == (len(want), 20 + 6)
+    frames = dict(line.split() for line in (dump / "utt2num_frames").read_text().splitlines())
+    assert frames == {u.id: str(-(-u.num_samples // 320)) for u in utterances}
+
+
+def contents(dump):
+    return {
+        (path.name, key): array.tobytes()
+        for path in sorted(dump.glob("*.scp"))
+        for key, array in ArkReader(path).items()
+    }
+
+
+def test_two_processes_write_the_same_as_one(setup):
+    assert contents(run(setup, "one", 1)) == contents(run(setup, "two", 2))
+
+
+def test_an_interrupted_run_is_completed_without_redoing_shards(setup, monkeypatch):
+    whole = contents(run(setup, "whole"))
+    original, calls = tokenize._tokenize_shard, []
+
+    def dies_at_the_second(shard, **options):
+        calls.append(shard.number)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(shard, **options)
+
+    monkeypatch.setattr(tokenize, "_tokenize_shard", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(setup)
+    assert not (setup[1] / "dump" / "feats.scp").exists()
+    resumed = run(setup)
+    assert len(calls) == len(set(calls)) + 1  # the interrupted shard alone comes twice
+    assert contents(resumed) == whole
+
+
+def test_codes_of_another_codec_are_not_mixed_in(setup):
+    run(setup)
+    _, root, utterances = setup
+    other = make_codec(root / "other", seed=1)
+    with pytest.raises(AioError, match="weights_sha256"):
+        tokenize.tokenize_data_dir(other, FRONTEND, root / "data", root / "dump", 1)
+
+
+def test_a_wave_of_the_wrong_length_is_named(setup):
+    _, _, utterances = setup
+    write_wav(utterances[2].wav, np.zeros(100), 16000)
+    with pytest.raises(AioError, match=utterances[2].id):
+        run(setup)

@@ -1,0 +1,110 @@
+"""Training runs: they learn, resume exactly in the middle, and refuse what would corrupt them."""
+
+import csv
+
+import pytest
+import torch
+
+from aio_toolkit.config import load_config
+from aio_toolkit.errors import AioError
+from aio_toolkit.models.checkpoint import load_ssl
+from aio_toolkit.training.config import SslTrainConfig
+from aio_toolkit.training.modules import SslModule
+from aio_toolkit.training.pretrain import pretrain
+
+OVERRIDES = [
+    "model.encoder.width=16",
+    "model.encoder.num_layers=1",
+    "model.encoder.num_heads=2",
+    "model.encoder.hidden=16",
+    "data.seconds={asr: 1.0, sep: 1.0}",
+    "optim.warmup_steps=2",
+    "trainer.max_steps=8",
+    "trainer.val_check_interval=4",
+    "trainer.checkpoint_every=2",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "trainer.log_every_n_steps=1",
+]
+
+
+def config(*more: str) -> SslTrainConfig:
+    return load_config(SslTrainConfig, None, [*OVERRIDES, *more])
+
+
+def run(root, out, *more: str):
+    pretrain(config(*more), root / "data", root / "dump", root / out, ("train", "dev"))
+    return load_ssl(root / out / "model.pt")[0].state_dict()
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, write_dump, monkeypatch):
+    write_dump(tmp_path)
+    whole = run(tmp_path, "whole")
+    original, steps = SslModule.training_step, []
+
+    def dies_at_the_sixth(self, batch, index):
+        steps.append(self.global_step)
+        if len(steps) == 6:
+            raise SystemExit("killed")
+        return original(self, batch, index)
+
+    monkeypatch.setattr(SslModule, "training_step", dies_at_the_sixth)
+    with pytest.raises(SystemExit):
+        run(tmp_path, "resumed")
+    assert not (tmp_path / "resumed" / "model.pt").exists()
+    resumed = run(tmp_path, "resumed")
+    assert steps == [0, 1, 2, 3, 4, 5, 4, 5, 6, 7]  # from the checkpoint after step 4, and not from the start
+    # Which frames are hidden is drawn anew after a restart, so the weights are close and not equal.
+    for name, value in whole.items():
+        assert torch.isfinite(resumed[name]).all()
+        assert resumed[name].shape == value.shape
+
+
+def test_validation_loss_falls_on_data_with_structure(tmp_path, write_dump):
+    write_dump(tmp_path)
+    run(tmp_path, "exp", "trainer.max_steps=60", "trainer.val_check_interval=20", "optim.lr=0.01")
+    rows = list(csv.DictReader(next((tmp_path / "exp" / "logs").glob("*/metrics.csv")).open()))
+    losses = [float(row["train/loss"]) for row in rows if row.get("train/loss")]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_a_finished_run_is_not_done_again(tmp_path, write_dump, capsys):
+    write_dump(tmp_path)
+    run(tmp_path, "exp")
+    before = (tmp_path / "exp" / "model.pt").stat().st_mtime_ns
+    run(tmp_path, "exp")
+    assert (tmp_path / "exp" / "model.pt").stat().st_mtime_ns == before
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path, write_dump):
+    write_dump(tmp_path)
+    run(tmp_path, "exp")
+    with pytest.raises(AioError, match=r"optim\.lr"):
+        run(tmp_path, "exp", "optim.lr=0.5")
+
+
+def test_unknown_trainer_keys_are_named(tmp_path, write_dump):
+    write_dump(tmp_path)
+    with pytest.raises(AioError, match="trainer.max_stepz'. Did you mean 'trainer.max_steps'"):
+        run(tmp_path, "exp", "trainer.max_stepz=3")
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(tmp_path, write_dump, monkeypatch):
+    write_dump(tmp_path)
+    original = SslModule.training_step
+
+    def poisoned(self, batch, index):
+        if index == 3:
+            batch.feats_BTF[:] = float("nan")
+        return original(self, batch, index)
+
+    monkeypatch.setattr(SslModule, "training_step", poisoned)
+    with pytest.raises(AioError, match="loss is nan at step 3.*optim.lr"):
+        run(tmp_path, "exp")
+    assert (tmp_path / "exp" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_stage_asked_for_too_early_names_the_one_before(tmp_path):
+    with pytest.raises(AioError, match="Run stage 1"):
+        run(tmp_path, "exp")
