@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 LLOYD_ITERATIONS = 15
+# Size of the constant coordinate, in RMS lengths of a residual: large enough to leave angles small.
+CONSTANT = 3.0
 
 
 @torch.no_grad()
@@ -52,6 +54,8 @@ def fit_quantizer(quantizer: nn.Module, latents_NC: torch.Tensor) -> None:
 
     Its projection becomes the principal directions of that residual, its codes the centres of k-means there
     (SoundStream, Zeghidour et al. 2021, initialises by k-means; the projection is this codec's own part).
+    The package looks codes up by direction and would ignore how long a residual is. So the last coordinate
+    starts as one large constant, shared by frames and codes: the nearest direction is then the nearest point.
 
     Args:
         quantizer: a `dac` ResidualVectorQuantize.
@@ -60,10 +64,20 @@ def fit_quantizer(quantizer: nn.Module, latents_NC: torch.Tensor) -> None:
     residual_NC = latents_NC
     for stage in quantizer.quantizers:
         mean_C = residual_NC.mean(0)
-        directions_KC = torch.linalg.svd(residual_NC - mean_C, full_matrices=False)[2][: stage.codebook.embedding_dim]
-        _set_projection(stage.in_proj, directions_KC, -(directions_KC @ mean_C))
-        _set_projection(stage.out_proj, directions_KC.T, mean_C)
-        stage.codebook.weight.copy_(kmeans((residual_NC - mean_C) @ directions_KC.T, stage.codebook_size))
+        centred_NC = residual_NC - mean_C
+        num_directions = stage.codebook.embedding_dim - 1
+        directions_KC = torch.linalg.svd(centred_NC, full_matrices=False)[2][:num_directions]
+        points_NK = centred_NC @ directions_KC.T
+        constant_1 = CONSTANT * points_NK.square().sum(1).mean().sqrt()[None]
+        centres_VK = kmeans(points_NK, stage.codebook_size)
+        nothing_1C = torch.zeros_like(directions_KC[:1])
+        _set_projection(
+            stage.in_proj,
+            torch.cat([directions_KC, nothing_1C]),
+            torch.cat([-(directions_KC @ mean_C), constant_1]),
+        )
+        _set_projection(stage.out_proj, torch.cat([directions_KC, nothing_1C]).T, mean_C)
+        stage.codebook.weight.copy_(torch.cat([centres_VK, constant_1.expand(len(centres_VK), 1)], dim=1))
         residual_NC = residual_NC - stage(residual_NC.T[None])[0][0].T
 
 
@@ -80,6 +94,8 @@ def kmeans(points_NK: torch.Tensor, num_centres: int) -> torch.Tensor:
 
 
 def _set_projection(layer: nn.Conv1d, weight_OI: torch.Tensor, bias_O: torch.Tensor) -> None:
-    layer.weight_v.copy_(weight_OI[:, :, None])
-    layer.weight_g.copy_(layer.weight_v.norm(dim=(1, 2), keepdim=True))
+    norm_O = weight_OI.norm(dim=1)
+    # Weight norm divides by the length of a row: a row of zeros needs some direction, scaled by zero.
+    layer.weight_v.copy_(torch.where(norm_O[:, None] > 0, weight_OI, torch.ones_like(weight_OI))[:, :, None])
+    layer.weight_g.copy_(norm_O[:, None, None])
     layer.bias.copy_(bias_O)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from aio_toolkit.data.arks import ArkReader
@@ -70,13 +71,28 @@ class AioDataset(DumpDataset):
         tasks: Sequence[str],
         vocabulary: Vocabulary | None,
         silence_Q: np.ndarray | None,
+        segment: int | None = None,
     ):
-        """`silence_Q` are the codec's codes of digital silence: the answer for a source that is absent."""
+        """Read a split.
+
+        Args:
+            data_dir: data dir.
+            dump_dir: its dump.
+            tasks: tasks to read.
+            vocabulary: text units, needed for text tasks.
+            silence_Q: the codec's codes of digital silence, the answer for a source that is absent.
+            segment: most frames of an audio task's example, cut at random; None keeps them whole.
+        """
         super().__init__(data_dir, dump_dir, tasks)
+        self.segment = segment
+        if segment is not None:
+            pairs = zip(self.utterances, self.num_frames, strict=True)
+            self.num_frames = [n if get_task(u.task).output == "text" else min(n, segment) for u, n in pairs]
         self.vocabulary = vocabulary
         self.silence_Q = silence_Q
-        audio_targets = {t for task in tasks if get_task(task).output == "audio" for t in get_task(task).targets}
-        self.codes = {target: ArkReader(dump_dir / f"codes_{target}.scp", integers=True) for target in sorted(audio_targets)}
+        # A target that no utterance of the split has (a third sound) has no file.
+        targets = sorted({target for utterance in self.utterances for target in utterance.targets})
+        self.codes = {target: ArkReader(dump_dir / f"codes_{target}.scp", integers=True) for target in targets}
 
     def __getitem__(self, index: int) -> Example:
         utterance = self.utterances[index]
@@ -84,9 +100,16 @@ class AioDataset(DumpDataset):
         task = get_task(utterance.task)
         if task.output == "text":
             target = np.array(self.vocabulary.encode(utterance.texts[task.targets[0]]), dtype=np.int64)
-        else:
-            target = np.stack([self._target_codes(utterance, target, len(feats_TF)) for target in task.targets])
-        return Example(utterance.id, utterance.task, feats_TF, target=target)
+            return Example(utterance.id, utterance.task, feats_TF, target=target)
+        codes_NTQ = np.stack([self._target_codes(utterance, target, len(feats_TF)) for target in task.targets])
+        kept = self._draw_segment(len(feats_TF))
+        return Example(utterance.id, utterance.task, feats_TF[kept], target=codes_NTQ[:, kept])
+
+    def _draw_segment(self, num_frames: int) -> slice:
+        if self.segment is None or num_frames <= self.segment:
+            return slice(None)
+        start = int(torch.randint(num_frames - self.segment + 1, ()))
+        return slice(start, start + self.segment)
 
     def _target_codes(self, utterance: Utterance, target: str, num_frames: int) -> np.ndarray:
         if target not in utterance.targets:

@@ -62,7 +62,8 @@ def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: P
                 for utterance, sentence in zip(utterances, sentences, strict=True):
                     _write_text(_text_path(out, utterance), sentence)
         else:
-            codes = {target: ArkReader(dump / f"codes_{target}.scp", integers=True) for target in task.targets}
+            targets = {target for u in dataset.utterances if u.task == name for target in u.targets}
+            codes = {target: ArkReader(dump / f"codes_{target}.scp", integers=True) for target in targets}
             for utterances, h_BTD, lengths_B in batches:
                 for utterance, h_TD, length in zip(utterances, h_BTD, lengths_B, strict=True):
                     _decode_audio(config.audio, model.codes_head, codec, codes, out, utterance, h_TD[:length])

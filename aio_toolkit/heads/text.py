@@ -1,12 +1,16 @@
 """Text by joint CTC and attention (Watanabe et al. 2017), with ESPnet's CTC and Transformer decoder."""
 
+import contextlib
+import io
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from espnet2.asr.ctc import CTC
-from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from torch import nn
+
+with contextlib.redirect_stderr(io.StringIO()):  # ESPnet reports the absence of flash attention on import
+    from espnet2.asr.ctc import CTC
+    from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 
 from aio_toolkit.heads.base import HeadLoss
 from aio_toolkit.text import Vocabulary

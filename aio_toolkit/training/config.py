@@ -14,11 +14,14 @@ class DataConfig:
 
     Attributes:
         seconds: audio seconds of each task in every batch; the tasks named here are the ones trained on.
+        segment_seconds: longest training example of an audio task, cut at random from longer ones: a batch is padded
+            to its longest row. None keeps them whole.
         dev_seconds: audio seconds in a validation batch.
         num_workers: loader processes; 0 reads in the training process.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    segment_seconds: float | None = None
     dev_seconds: float = 60.0
     num_workers: int = 0
 

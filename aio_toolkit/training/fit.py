@@ -3,7 +3,9 @@
 import dataclasses
 import difflib
 import inspect
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
         callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
     options["callbacks"] = [*callbacks, LearningRateMonitor("step"), *map(_instantiate, options.get("callbacks", []))]
     _check_options(options)
+    _silence_chatter()
     trainer = lightning.Trainer(
         **{
             "logger": [CSVLogger(out, name="logs"), TensorBoardLogger(out, name="tensorboard")],
@@ -120,6 +123,13 @@ def _check_options(options: dict[str, Any]) -> None:
             raise AioError(f"unknown key 'trainer.{key}'. Did you mean 'trainer.{near}'?")
     if options.get("max_steps", -1) < 1:
         raise AioError("key 'trainer.max_steps' has no value and needs one: the number of optimiser steps.")
+
+
+def _silence_chatter() -> None:
+    """Drop Lightning's remarks on its own internals, its hosted products and loaders that suit small machines."""
+    for pattern in (".*LeafSpec.*", ".*does not have many workers.*", ".*smaller than the logging interval.*"):
+        warnings.filterwarnings("ignore", pattern)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
 
 def load_weights(module: lightning.LightningModule, checkpoint: Path) -> None:

@@ -141,3 +141,18 @@ def test_a_fitted_quantizer_explains_more_with_every_codebook():
         left.append((latents_NC - quantised).square().mean().item())
     assert left[0] < latents_NC.square().mean().item()
     assert left[2] < left[1] < left[0]
+
+
+def test_a_fitted_quantizer_chooses_the_nearest_code_and_not_only_its_direction():
+    torch.manual_seed(0)
+    model = build_dac(CONFIG).eval()
+    latents_NC = torch.randn(500, 8) * torch.rand(500, 1) * 4
+    fit_quantizer(model.quantizer, latents_NC)
+    stage = model.quantizer.quantizers[0]
+    with torch.no_grad():
+        projected_NK = stage.in_proj(latents_NC.T[None])[0].T
+        chosen_N = stage(latents_NC.T[None])[3][0]
+    distance_NV = torch.cdist(projected_NK, stage.codebook.weight)
+    chosen_distance_N = distance_NV.gather(1, chosen_N[:, None])[:, 0]
+    # The constant coordinate makes this exact only in the limit.
+    assert chosen_distance_N.mean() < 1.05 * distance_NV.min(1).values.mean()

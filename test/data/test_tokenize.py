@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from aio_toolkit.codec.dac import DacCodec, DacConfig, build_dac, save_dac
@@ -103,3 +104,12 @@ def test_a_wave_of_the_wrong_length_is_named(setup):
     write_wav(utterances[2].wav, np.zeros(100), 16000)
     with pytest.raises(AioError, match=utterances[2].id):
         run(setup)
+
+
+def test_audio_that_is_not_a_number_is_refused_and_named(setup):
+    _, root, utterances = setup
+    broken = np.full(utterances[2].num_samples, np.nan, dtype=np.float32)
+    soundfile.write(utterances[2].wav, broken, 16000, subtype="FLOAT")
+    with pytest.raises(AioError, match=f"{utterances[2].id}.*NaN"):
+        run(setup)
+    assert not (root / "dump" / "feats.scp").exists()

@@ -1,0 +1,75 @@
+"""The whole road in small: egs/mini_aio stages 1 to 6 with a few utterances and steps, run as a user runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The real configurations, cut to seconds.
+SMALL = {
+    "local_data_opts": "--scale 0.01",
+    "vocab_size": "60",
+    "codec_args": "trainer.max_steps=12 quantise_from=6 trainer.val_check_interval=6 trainer.checkpoint_every=4 "
+    "dev_crops=12 batch_size=6 model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
+    "model.n_codebooks=2",
+    "ssl_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 model.encoder.width=32 "
+    "model.encoder.hidden=32 model.encoder.num_layers=1",
+    "train_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 "
+    "model.backbone.width=32 model.backbone.hidden=32 model.backbone.num_layers=2 model.text_head.hidden=32 "
+    "model.codes_head.hidden=32 model.backbone.moe.expert_hidden=16",
+    "decode_args": "text.beam_size=2",
+    "tag": "small",
+}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    """A copy of the recipe's own files in a tree like the repository's."""
+    if not (ROOT / "tools" / "venv" / ".installed").is_file():
+        pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
+    root = tmp_path_factory.mktemp("road")
+    for name in ("aio_toolkit", "tools", "utils"):
+        (root / name).symlink_to(ROOT / name)
+    made = shutil.ignore_patterns("corpus", "data", "dump", "exp", "__pycache__")
+    shutil.copytree(ROOT / "egs" / "TEMPLATE", root / "egs" / "TEMPLATE")
+    shutil.copytree(ROOT / "egs" / "mini_aio", root / "egs" / "mini_aio", ignore=made)
+    return root / "egs" / "mini_aio"
+
+
+def run(recipe: Path, *stages: int) -> subprocess.CompletedProcess[str]:
+    first, last = stages[0], stages[-1]
+    options = [item for name, value in SMALL.items() for item in (f"--{name}", value)]
+    command = ["./run.sh", "--stage", str(first), "--stop_stage", str(last), "--nj", "1", *options]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.slow
+def test_every_stage_runs_and_the_table_has_every_task(recipe):
+    first = run(recipe, 1, 2)
+    assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
+    # Stages 3 to 6 stand on their own once 1 and 2 are done.
+    rest = run(recipe, 3, 6)
+    assert rest.returncode == 0, rest.stdout[-3000:] + rest.stderr[-3000:]
+    decoded = recipe / "exp" / "small" / "decode_textbeam_size2_test"
+    results = json.loads((decoded / "results.json").read_text())
+    assert set(results["tasks"]) == {"asr", "st", "sep", "enh", "sound", "music"}
+    for task in ("sep", "enh", "sound", "music"):
+        outputs = results["tasks"][task]["outputs"]
+        assert set(outputs) >= {"codec", "wiener", "mixture", "oracle_codec", "oracle_wiener"}
+    assert "| asr" in rest.stdout
+    assert (decoded / "RESULTS.md").is_file()
+
+
+@pytest.mark.slow
+def test_a_rerun_recognises_finished_work(recipe):
+    model = recipe / "exp" / "small" / "model.pt"
+    before = model.stat().st_mtime_ns
+    again = run(recipe, 1, 6)
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+    assert again.stdout.count("nothing to do") >= 3
+    assert model.stat().st_mtime_ns == before
