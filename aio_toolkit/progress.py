@@ -1,12 +1,9 @@
 """One progress bar for every long loop."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
-def progress(iterable: Iterable[T], desc: str, total: int | None = None, unit: str = "utt") -> Iterator[T]:
+def progress[T](iterable: Iterable[T], desc: str, total: int | None = None, unit: str = "utt") -> Iterator[T]:
     """Iterate with a bar on stderr that shows rate and time left; a plain log gets a line every ten seconds."""
     import sys
 

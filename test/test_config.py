@@ -109,9 +109,7 @@ def test_a_wrong_type_names_file_and_key(yaml, content, key):
     assert str(path) in message and key in message and "\n" not in message
 
 
-@pytest.mark.parametrize(
-    ("content", "key"), [("model: 3", "model"), ("seed: 2\nmodel: {moe: big}", "model.moe")]
-)
+@pytest.mark.parametrize(("content", "key"), [("model: 3", "model"), ("seed: 2\nmodel: {moe: big}", "model.moe")])
 def test_a_value_in_place_of_a_section_names_the_section(yaml, content, key):
     with pytest.raises(AioError, match=f"train.yaml: key '{key}' is a section of keys"):
         load_config(Config, yaml(content))

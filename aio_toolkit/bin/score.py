@@ -8,15 +8,11 @@ from aio_toolkit.errors import cli
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", type=Path, help="data dir with the references")
     parser.add_argument("--decode", type=Path, help="decode folder; RESULTS.md and results.json go there")
     parser.add_argument("--sample_rate", type=int, default=16000, help="Hz at which audio is compared")
-    parser.add_argument(
-        "--tasks", nargs="+", default=[], help="tasks to score; all of the data dir by default"
-    )
+    parser.add_argument("--tasks", nargs="+", default=[], help="tasks to score; all of the data dir by default")
     parser.add_argument("--nj", type=int, default=1, help="processes that read and score audio")
     parser.add_argument(
         "--compare",

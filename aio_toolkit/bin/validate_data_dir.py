@@ -8,9 +8,7 @@ from aio_toolkit.errors import cli
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="data dirs")
     parser.add_argument("--sample_rate", type=int, default=16000, help="Hz that utt2num_samples refers to")
     parser.add_argument("--no_audio", action="store_true", help="check the files of the data dir only")

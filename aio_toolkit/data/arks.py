@@ -47,7 +47,8 @@ class ArkReader(Mapping[str, np.ndarray]):
         except Exception as error:  # kaldiio raises whatever its parsers raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise AioError(
-                f"{self.places[key]} of {key} cannot be read ({reason}). Delete {self.scp.parent} and run stage 2 again."
+                f"{self.places[key]} of {key} cannot be read ({reason}). "
+                f"Delete {self.scp.parent} and run stage 2 again."
             ) from None
         return array.astype(np.int64) if self.integers else array
 

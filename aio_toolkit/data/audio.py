@@ -142,9 +142,7 @@ def _load(spec: str) -> tuple[np.ndarray, int]:
 def _load_pipe(spec: str) -> tuple[np.ndarray, int]:
     command = spec.rstrip().removesuffix("|").strip()
     # Without pipefail the failure of any command but the last would pass for a short recording.
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], capture_output=True, stdin=subprocess.DEVNULL
-    )
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         said = " ".join(done.stderr.decode(errors="replace").split()[-40:])
         raise AioError(
@@ -164,13 +162,9 @@ def _load_ark(spec: str) -> tuple[np.ndarray, int]:
         loaded = kaldiio.load_mat(spec)
     except Exception as error:  # kaldiio raises whatever its parsers raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise AioError(
-            f"no audio can be read at {spec}: {reason}. Write the archive and its scp again."
-        ) from None
+        raise AioError(f"no audio can be read at {spec}: {reason}. Write the archive and its scp again.") from None
     if not isinstance(loaded, tuple):
-        raise AioError(
-            f"{spec} holds a matrix without a sample rate, not audio. Check that this is the right scp."
-        )
+        raise AioError(f"{spec} holds a matrix without a sample rate, not audio. Check that this is the right scp.")
     rate, samples = loaded
     if np.issubdtype(samples.dtype, np.integer):
         samples = samples / -float(np.iinfo(samples.dtype).min)
@@ -200,9 +194,7 @@ def _check_samples(samples: np.ndarray, spec: str) -> None:
         raise _no_samples(spec)
     if not np.isfinite(samples).all():
         first = int(np.argmin(np.isfinite(samples).reshape(len(samples), -1).all(axis=1)))
-        raise AioError(
-            f"{spec} holds NaN or Inf, first at sample {first}. Make it again, or drop the utterance."
-        )
+        raise AioError(f"{spec} holds NaN or Inf, first at sample {first}. Make it again, or drop the utterance.")
 
 
 def _no_samples(spec: str) -> AioError:
@@ -219,7 +211,5 @@ def _to_int16(wave: np.ndarray, path: Path | str) -> np.ndarray:
     scaled = np.rint(np.asarray(wave, dtype=np.float64) * 2**15)
     clipped = int(np.count_nonzero((scaled > 2**15) | (scaled < -(2**15))))
     if clipped:
-        print(
-            f"warning: {path}: {clipped} of {len(wave)} samples beyond [-1, 1] are clipped", file=sys.stderr
-        )
+        print(f"warning: {path}: {clipped} of {len(wave)} samples beyond [-1, 1] are clipped", file=sys.stderr)
     return np.clip(scaled, -(2**15), 2**15 - 1).astype(np.int16)

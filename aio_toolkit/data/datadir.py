@@ -88,13 +88,9 @@ def read_data_dir(directory: Path | str) -> list[Utterance]:
     """
     directory = Path(directory)
     if not (directory / "wav.scp").is_file():
-        raise AioError(
-            f"{directory} has no wav.scp, so it is no finished data dir. Run stage 1 (data preparation)."
-        )
+        raise AioError(f"{directory} has no wav.scp, so it is no finished data dir. Run stage 1 (data preparation).")
     problems = _Problems(str(directory))
-    tables = {
-        name: _read_table(directory / name, problems) for name in KNOWN_FILES if (directory / name).exists()
-    }
+    tables = {name: _read_table(directory / name, problems) for name in KNOWN_FILES if (directory / name).exists()}
     for name in REQUIRED_FILES:
         if name not in tables:
             problems.add(f"{name} is missing. Run stage 1 (data preparation) again.")
@@ -209,9 +205,7 @@ def _parse_lines(name: str, content: str, problems: _Problems) -> dict[str, str]
             problems.add(f"{name} line {number}: {id} comes twice. Make the ids unique.")
         elif id < previous and is_sorted:
             is_sorted = False  # told once: the other lines need the same remedy
-            problems.add(
-                f"{name} line {number}: {id} follows {previous}: not sorted. Sort with: LC_ALL=C sort"
-            )
+            problems.add(f"{name} line {number}: {id} follows {previous}: not sorted. Sort with: LC_ALL=C sort")
         table[id] = value[0].strip() if value else ""
         previous = max(previous, id)
     return table
@@ -231,9 +225,7 @@ def _check_ids(tables: dict[str, dict[str, str]], problems: _Problems) -> None:
 def _assemble(id: str, tables: dict[str, dict[str, str]], problems: _Problems) -> Utterance:
     num_samples = tables["utt2num_samples"][id]
     if not num_samples.isdecimal():
-        problems.add(
-            f"utt2num_samples: {id} has '{num_samples}', expected a whole number of samples. Mend the line."
-        )
+        problems.add(f"utt2num_samples: {id} has '{num_samples}', expected a whole number of samples. Mend the line.")
         num_samples = "1"
     return Utterance(
         id=id,
@@ -242,9 +234,7 @@ def _assemble(id: str, tables: dict[str, dict[str, str]], problems: _Problems) -
         wav=tables["wav.scp"][id],
         num_samples=int(num_samples),
         texts={name: tables[name][id] for name in TEXT_FILES if id in tables.get(name, ())},
-        targets={
-            name: tables[f"{name}.scp"][id] for name in AUDIO_TARGETS if id in tables.get(f"{name}.scp", ())
-        },
+        targets={name: tables[f"{name}.scp"][id] for name in AUDIO_TARGETS if id in tables.get(f"{name}.scp", ())},
     )
 
 
@@ -265,9 +255,7 @@ def _check_utterance(utterance: Utterance, problems: _Problems) -> None:
             file = target if target in TEXT_FILES else f"{target}.scp"
             problems.add(f"{id} of task {task} is not in {file}. Add its target, or drop the utterance.")
     for name in utterance.texts.keys() - set(TEXT_FILES):
-        problems.add(
-            f"{id} has the text '{name}', which no task reads. Known texts: {', '.join(TEXT_FILES)}."
-        )
+        problems.add(f"{id} has the text '{name}', which no task reads. Known texts: {', '.join(TEXT_FILES)}.")
     for target in utterance.targets:
         if target not in TASKS[task].targets:
             problems.add(f"{target}.scp: {id} is of task {task}, which has no such target. Remove the line.")
@@ -288,7 +276,6 @@ def _tables(utterances: list[Utterance]) -> dict[str, dict[str, str]]:
     columns |= {name: lambda u, name=name: u.texts.get(name) for name in TEXT_FILES}
     columns |= {f"{name}.scp": lambda u, name=name: u.targets.get(name) for name in AUDIO_TARGETS}
     tables = {
-        name: {u.id: value for u in utterances if (value := column(u)) is not None}
-        for name, column in columns.items()
+        name: {u.id: value for u in utterances if (value := column(u)) is not None} for name, column in columns.items()
     }
     return {name: table for name, table in tables.items() if table}

@@ -28,7 +28,10 @@ class DumpDataset(Dataset):
         self.utterances = [u for u in read_data_dir(data_dir) if u.task in tasks]
         absent = set(tasks) - {u.task for u in self.utterances}
         if absent:
-            raise AioError(f"{data_dir} has no utterance of task {', '.join(sorted(absent))}. Check the config's 'tasks'.")
+            raise AioError(
+                f"{data_dir} has no utterance of task {', '.join(sorted(absent))}. "
+                "Take it out of data.seconds in the configuration, or prepare data for it (stage 1)."
+            )
         self.feats = ArkReader(dump_dir / "feats.scp")
         num_frames = read_num_frames(dump_dir)
         missing = next((u.id for u in self.utterances if u.id not in num_frames), None)
@@ -38,7 +41,6 @@ class DumpDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.utterances)
-
 
 
 def read_num_frames(dump_dir: Path) -> dict[str, int]:

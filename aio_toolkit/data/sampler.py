@@ -35,7 +35,9 @@ class TaskBatchSampler(Sampler[list[int]]):
         self.frames_per_batch = frames_per_batch
         self.members = {task: np.flatnonzero(np.asarray(tasks) == task) for task in frames_per_batch}
         if not frames_per_batch:
-            raise AioError("key 'data.seconds' names no task. Give the seconds of each task in a batch: {asr: 20, ...}.")
+            raise AioError(
+                "key 'data.seconds' names no task. Give the seconds of each task in a batch: {asr: 20, ...}."
+            )
         empty = [task for task, members in self.members.items() if len(members) == 0]
         if empty:
             raise AioError(f"data.seconds asks for task {', '.join(empty)}, of which there is no utterance.")

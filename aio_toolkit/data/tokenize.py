@@ -130,9 +130,7 @@ def _tokenize_shard(shard: Shard, codec: str, frontend: FrontEndConfig) -> int:
     return len(shard.utterances)
 
 
-def tokenize_utterance(
-    utterance: Utterance, codec: DacCodec, front_end: FrontEnd
-) -> Iterator[tuple[str, np.ndarray]]:
+def tokenize_utterance(utterance: Utterance, codec: DacCodec, front_end: FrontEnd) -> Iterator[tuple[str, np.ndarray]]:
     """Yield `feats` (T, F), `codes_wav` (T, Q) and the `codes_<target>` (T, Q) of one utterance."""
     wave_1S = _read(utterance.wav, utterance, codec.sample_rate)
     encoded = codec.encode(wave_1S)

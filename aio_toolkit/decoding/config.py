@@ -43,5 +43,3 @@ class DecodeConfig:
     text: TextConfig = field(default_factory=TextConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     batch_seconds: float = 60.0
-
-

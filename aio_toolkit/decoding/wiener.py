@@ -3,9 +3,7 @@
 import torch
 
 
-def wiener(
-    mixture_S: torch.Tensor, estimate_NS: torch.Tensor, window: int = 512, power: float = 2.0
-) -> torch.Tensor:
+def wiener(mixture_S: torch.Tensor, estimate_NS: torch.Tensor, window: int = 512, power: float = 2.0) -> torch.Tensor:
     """Mask the mixture's STFT by the estimates' magnitudes (generalised Wiener filter, Liutkus & Badeau 2015).
 
     The mask of source n is |S_n|^p / sum_m |S_m|^p. A lone estimate has no rival to be weighed against: what it

@@ -15,6 +15,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """Frames (B, T, D) mixed over time; padded frames are not attended to."""
         B, T, D = x_BTD.shape
         q, k, v = self.qkv(x_BTD).view(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
         cos_TC, sin_TC = rotary_angles(T, D // self.num_heads, x_BTD.device)
@@ -60,6 +61,7 @@ class ConvModule(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """Frames (B, T, D) mixed with their neighbours."""
         # Padding is zeroed before the convolution, so that it cannot leak into the last real frames.
         x_BTD = F.glu(self.gate(x_BTD), dim=-1) * valid_BT[..., None]
         return self.out(F.silu(depthwise_conv(x_BTD, self.depthwise_KD)))
@@ -88,6 +90,7 @@ class FeedForward(nn.Module):
         self.w2 = nn.Linear(hidden, width)
 
     def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        """Each frame on its own, (B, T, D)."""
         return self.w2(F.gelu(self.w1(x_BTD)))
 
 
@@ -102,6 +105,7 @@ class Mixer(nn.Module):
         self.conv = ConvModule(width, conv_kernel) if conv_kernel else None
 
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """Both, each around a residual connection, (B, T, D)."""
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), valid_BT)
         if self.conv is not None:
             x_BTD = x_BTD + self.conv(self.conv_norm(x_BTD), valid_BT)

@@ -42,7 +42,9 @@ class CodesHead(nn.Module):
             {f"{t.name}_{target}": nn.Linear(width, config.hidden) for t in self.tasks.values() for target in t.targets}
         )
         self.norm = nn.LayerNorm(config.hidden)
-        self.mlp = nn.Sequential(nn.Linear(config.hidden, 2 * config.hidden), nn.GELU(), nn.Linear(2 * config.hidden, config.hidden))
+        self.mlp = nn.Sequential(
+            nn.Linear(config.hidden, 2 * config.hidden), nn.GELU(), nn.Linear(2 * config.hidden, config.hidden)
+        )
         self.context = nn.ModuleList(nn.Linear(C, config.hidden, bias=False) for _ in range(Q - 1))
         self.classifiers = nn.ModuleList(nn.Linear(config.hidden, V) for _ in range(Q))
         self.register_buffer("embedding_QVC", embedding_QVC.clone())
@@ -115,8 +117,10 @@ def align(coarse_BNTV: torch.Tensor, target_BNTQ: torch.Tensor, valid_BT: torch.
         coarse_BNT = target_BNTQ[..., 0]
         cost_BNN = torch.stack(
             [
-                -(log_prob_BNTV.gather(-1, coarse_BNT[:, m, None, :, None].expand(B, N, -1, 1))[..., 0] * valid_BT[:, None])
-                .sum(-1)
+                -(
+                    log_prob_BNTV.gather(-1, coarse_BNT[:, m, None, :, None].expand(B, N, -1, 1))[..., 0]
+                    * valid_BT[:, None]
+                ).sum(-1)
                 for m in range(N)
             ],
             dim=-1,

@@ -14,7 +14,9 @@ class FeedForwardExperts(nn.Module):
     def __init__(self, width: int, hidden: int, num_experts: int):
         super().__init__()
         if width % 8 or hidden % 8:
-            raise AioError(f"grouped matrix products need multiples of 8, not width {width}, moe.expert_hidden {hidden}.")
+            raise AioError(
+                f"grouped matrix products need multiples of 8, not width {width}, moe.expert_hidden {hidden}."
+            )
         self.num_experts = num_experts
         self.w1_EDH = nn.Parameter(torch.empty(num_experts, width, hidden))
         self.w2_EHD = nn.Parameter(torch.empty(num_experts, hidden, width))

@@ -53,11 +53,7 @@ def score_decode_dir(
     of_task = {task.name: [u for u in utterances if u.task == task.name] for task in wanted}
     # What is missing is found before the long work begins.
     audio = {t.name: read_audio_outputs(decode, t, of_task[t.name]) for t in wanted if t.output == "audio"}
-    results = {
-        task.name: score_text_task(decode, task, of_task[task.name])
-        for task in wanted
-        if task.output == "text"
-    }
+    results = {task.name: score_text_task(decode, task, of_task[task.name]) for task in wanted if task.output == "text"}
     for name, scores in _score_audio(audio, sample_rate, num_jobs).items():
         results[name] = report_audio_task(decode, get_task(name), of_task[name], scores)
     return {
@@ -87,9 +83,7 @@ def score_text_task(decode: Path, task: Task, utterances: Sequence[Utterance]) -
         rows = bleu_statistics(references, hypotheses).tolist()
         result = {"metric": "BLEU", "unit": "", "score": asdict(figure), "signature": signature}
     path = decode / task.name / SCORES
-    _write_table(
-        path, ("utterance", *header), [(u.id, *row) for u, row in zip(utterances, rows, strict=True)]
-    )
+    _write_table(path, ("utterance", *header), [(u.id, *row) for u, row in zip(utterances, rows, strict=True)])
     return _finish(result, decode, path, len(utterances))
 
 
@@ -145,9 +139,7 @@ def _wanted_tasks(data: Path, decode: Path, present: set[str], names: Sequence[s
     return wanted
 
 
-def _score_audio(
-    audio: dict[str, list[AudioOutputs]], sample_rate: int, num_jobs: int
-) -> dict[str, list[Scores]]:
+def _score_audio(audio: dict[str, list[AudioOutputs]], sample_rate: int, num_jobs: int) -> dict[str, list[Scores]]:
     """Scores of all utterances of all audio tasks, by one pool of processes, as each has slow imports."""
     items = [item for of_task in audio.values() for item in of_task]
     work = functools.partial(score_utterance, sample_rate=sample_rate)
@@ -189,9 +181,7 @@ def _of_target(utterance: Utterance, scores: Scores, target: str) -> dict[str, f
 def _audio_figures(scores: list[dict[str, float]]) -> dict[str, Any]:
     """Figures of all outputs, and of each output of the model less the mixture, utterance by utterance."""
     columns = {output: np.array([s[output] for s in scores]) for output in scores[0]}
-    gains = {
-        output: columns[output] - columns["mixture"] for output in ("codec", "wiener") if output in columns
-    }
+    gains = {output: columns[output] - columns["mixture"] for output in ("codec", "wiener") if output in columns}
     return {
         "outputs": {output: asdict(mean_figure(column)) for output, column in columns.items()},
         "improvement": {output: asdict(mean_figure(column)) for output, column in gains.items()},

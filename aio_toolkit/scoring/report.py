@@ -46,9 +46,7 @@ def format_table(results: dict[str, Any]) -> str:
         else:
             rows.append(_audio_row(name, result["metric"], result))
             if len(result["targets"]) > 1:
-                rows += [
-                    _audio_row(f"- {target}", "", figures) for target, figures in result["targets"].items()
-                ]
+                rows += [_audio_row(f"- {target}", "", figures) for target, figures in result["targets"].items()]
     return markdown_table(HEADER, rows)
 
 
@@ -63,21 +61,14 @@ def combine(paths: Sequence[Path]) -> str:
     columns: dict[tuple[str, str], str] = {}
     for path, results in experiments.items():
         if "tasks" not in results:
-            raise AioError(
-                f"{path}/{RESULTS_JSON} is not a results file of stage 6. Run stage 6 (scoring) again."
-            )
+            raise AioError(f"{path}/{RESULTS_JSON} is not a results file of stage 6. Run stage 6 (scoring) again.")
         for name, result in results["tasks"].items():
             for output in ("score",) if "score" in result else ("codec", "wiener"):
                 title = f"{name} {result['metric']}" if output == "score" else f"{name} {output} dB"
                 columns[name, output] = title
-    rows = [
-        [path, *(_cell(_lookup(results, *column)) for column in columns)]
-        for path, results in experiments.items()
-    ]
+    rows = [[path, *(_cell(_lookup(results, *column)) for column in columns)] for path, results in experiments.items()]
     datasets = {results["data"] for results in experiments.values()}
-    warning = (
-        "" if len(datasets) == 1 else f"\nDifferent data, not comparable: {', '.join(sorted(datasets))}\n"
-    )
+    warning = "" if len(datasets) == 1 else f"\nDifferent data, not comparable: {', '.join(sorted(datasets))}\n"
     return markdown_table(["experiment", *columns.values()], rows) + warning
 
 

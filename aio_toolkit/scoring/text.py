@@ -52,9 +52,7 @@ def bleu_statistics(references: Sequence[str], hypotheses: Sequence[str]) -> np.
     # Effective order matters for the sentence's own score only, and spares a warning per sentence.
     bleu = BLEU(effective_order=True)
     scores = [bleu.sentence_score(h, [r]) for r, h in zip(references, hypotheses, strict=True)]
-    return np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores], dtype=np.int64).reshape(
-        -1, 10
-    )
+    return np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores], dtype=np.int64).reshape(-1, 10)
 
 
 def corpus_bleu(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[Figure, str]:
@@ -66,9 +64,7 @@ def corpus_bleu(references: Sequence[str], hypotheses: Sequence[str]) -> tuple[F
 
     def score(sums_K: np.ndarray) -> float:
         system, reference, *counts = (int(x) for x in sums_K)
-        return BLEU.compute_bleu(
-            counts[:4], counts[4:], system, reference, smooth_method=bleu.smooth_method
-        ).score
+        return BLEU.compute_bleu(counts[:4], counts[4:], system, reference, smooth_method=bleu.smooth_method).score
 
     stats_nK = bleu_statistics(references, hypotheses)
     figure = statistic_figure(stats_nK, lambda sums_RK: np.array([score(sums_K) for sums_K in sums_RK]))

@@ -55,9 +55,11 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
         }
     )
     last = out / "checkpoints" / LAST
-    trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=False)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=False)
+    except SystemExit:
+        # Lightning turns Ctrl-C into a silent exit; the user is told how to go on.
+        raise KeyboardInterrupt from None
     best = out / "checkpoints" / BEST
     return best if best.is_file() else last
 
@@ -68,7 +70,9 @@ def claim(out: Path, config: Any) -> None:
     if path.is_file():
         difference = _difference(_comparable(load_config(type(config), path)), _comparable(config))
         if difference:
-            raise AioError(f"{out} was begun with another configuration ({difference}). Choose another --tag, or delete it.")
+            raise AioError(
+                f"{out} was begun with another configuration ({difference}). Choose another --tag, or delete it."
+            )
     else:
         save_config(config, path)
 

@@ -122,9 +122,7 @@ def test_another_rate_is_resampled_and_said_once(tmp_path, capsys):
     np.testing.assert_allclose(wave[100:-100], expected[100:-100], atol=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("size", "rates"), [(1, (8000, 16000)), (4411, (44100, 16000)), (999, (48000, 16000))]
-)
+@pytest.mark.parametrize(("size", "rates"), [(1, (8000, 16000)), (4411, (44100, 16000)), (999, (48000, 16000))])
 def test_the_resampled_length_is_foretold(size, rates):
     assert len(resample(_noise(size), *rates)) == resampled_length(size, *rates)
 

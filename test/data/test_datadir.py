@@ -31,9 +31,7 @@ def utterances(tmp_path):
 
     return [
         Utterance("asr-1", "asr", "ann", wav("asr-1"), 400, {"text": "GOOD MORNING"}),
-        Utterance(
-            "st-1", "st", "bob", wav("st-1"), 400, {"text": "GOOD MORNING", "text.fr": "bonjour à tous"}
-        ),
+        Utterance("st-1", "st", "bob", wav("st-1"), 400, {"text": "GOOD MORNING", "text.fr": "bonjour à tous"}),
         audio("sep-1", "spk1", "spk2"),
         audio("enh-1", "speech"),
         audio("sound-1", "sound1", "sound2"),
@@ -75,9 +73,7 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
 @given(st.dictionaries(words, st.lists(words, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=5))
 def test_any_printable_ids_and_texts_come_back(tmp_path_factory, texts):
     directory = tmp_path_factory.mktemp("data")
-    utterances = [
-        Utterance(f"asr-{id}", "asr", "s", "a b.wav", 1, {"text": text}) for id, text in texts.items()
-    ]
+    utterances = [Utterance(f"asr-{id}", "asr", "s", "a b.wav", 1, {"text": text}) for id, text in texts.items()]
     write_data_dir(directory, utterances)
     assert {u.id: u for u in read_data_dir(directory)} == {u.id: u for u in utterances}
     keys = [line.split(b" ")[0] for line in (directory / "text").read_bytes().splitlines()]
@@ -172,9 +168,7 @@ def test_a_wave_without_task_is_told(data):
     _problem(data, "enh-1 is in wav.scp but not in utt2task")
 
 
-@pytest.mark.parametrize(
-    ("file", "id"), [("spk2.scp", "sep-1"), ("sound2.scp", "sound-1"), ("text.fr", "st-1")]
-)
+@pytest.mark.parametrize(("file", "id"), [("spk2.scp", "sep-1"), ("sound2.scp", "sound-1"), ("text.fr", "st-1")])
 def test_a_missing_target_is_told(data, file, id):
     lines = (data / file).read_text().splitlines(keepends=True)
     (data / file).write_text("".join(line for line in lines if not line.startswith(id)))

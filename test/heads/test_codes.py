@@ -26,7 +26,9 @@ def test_alignment_finds_the_best_permutation_by_exhaustive_search():
         T = int(valid_BT[b].sum())
 
         def cost(order, b=b, T=T):
-            return sum(F.cross_entropy(logits[b, n, :T], target[b, m, :T, 0], reduction="sum") for n, m in enumerate(order))
+            return sum(
+                F.cross_entropy(logits[b, n, :T], target[b, m, :T, 0], reduction="sum") for n, m in enumerate(order)
+            )
 
         best = min(itertools.permutations(range(3)), key=cost)
         assert torch.equal(got[b], target[b, list(best)])

@@ -108,6 +108,8 @@ def test_a_missing_damaged_or_foreign_checkpoint_is_named(vocabulary, tmp_path):
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(AioError, match="cannot be read"):
         load_aio(path)
-    save_aio(path, tiny_model(vocabulary), tiny_config(), SslModel.Config(encoder=ENCODER), vocabulary, Provenance({}, {}))
+    save_aio(
+        path, tiny_model(vocabulary), tiny_config(), SslModel.Config(encoder=ENCODER), vocabulary, Provenance({}, {})
+    )
     with pytest.raises(AioError, match="not the checkpoint of an ssl encoder"):
         load_ssl(path)

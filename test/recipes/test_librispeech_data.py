@@ -176,9 +176,7 @@ def test_mixtures_of_speakers_are_sums_at_the_listed_levels(prepared: Prepared) 
         listed_snr = snrs[frozenset((name1, name2, snr))]
         assert 0.0 <= listed_snr <= 2.5
         assert level_db(first) - level_db(second) == pytest.approx(2 * listed_snr, abs=0.02)
-        assert max(np.abs(wave).max() for wave in (mixture, first, second)) == pytest.approx(
-            0.9 * 2**15, abs=2
-        )
+        assert max(np.abs(wave).max() for wave in (mixture, first, second)) == pytest.approx(0.9 * 2**15, abs=2)
 
 
 def test_a_split_of_one_speaker_has_no_mixtures_of_speakers(prepared: Prepared) -> None:
@@ -258,9 +256,7 @@ def test_lists_survive_writing_and_reading(local: SimpleNamespace, tmp_path: Pat
         assert lists.read_list(tmp_path / "list", type(lines[0]).parse) == lines
 
 
-def test_a_seed_gives_the_same_lists_again_and_another_seed_others(
-    local: SimpleNamespace, corpora: Path
-) -> None:
+def test_a_seed_gives_the_same_lists_again_and_another_seed_others(local: SimpleNamespace, corpora: Path) -> None:
     settings = local.settings.load_settings(corpora / "conf.yaml")
     root = corpora / "libri" / "LibriSpeech"
     speech = local.make_mixing_lists.gather_speech(corpora / "libri", None, settings)["train"]
@@ -324,9 +320,7 @@ def test_a_file_outside_the_layout_is_named(local: SimpleNamespace, corpora: Pat
         local.librispeech.find_speech(corpora / "libri", ["train-clean-100"])
 
 
-def test_what_is_left_out_is_counted(
-    local: SimpleNamespace, corpora: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_left_out_is_counted(local: SimpleNamespace, corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = local.settings.load_settings(corpora / "conf.yaml")
     speech = local.librispeech.find_speech(corpora / "libri", ["train-clean-100"])
     local.prepare_librispeech.prepare_split(speech, settings.train, seed=0, name="train")
@@ -369,9 +363,7 @@ def test_other_settings_make_the_audio_again(local: SimpleNamespace, tmp_path: P
 
     folder = tmp_path / "enh"
     for length in (100, 200):
-        local.speech_mixtures.make_mixtures(
-            [Tone(id="enh-1", length=length)], folder, {"length": length}, nj=1
-        )
+        local.speech_mixtures.make_mixtures([Tone(id="enh-1", length=length)], folder, {"length": length}, nj=1)
         assert soundfile.info(folder / "enh-1.wav").frames == length
     (folder / "stamp.json").unlink()
     with pytest.raises(AioError, match="has files but no stamp.json"):

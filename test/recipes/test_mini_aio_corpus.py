@@ -158,8 +158,7 @@ def test_training_sentences_hold_every_word_of_the_test():
 _NOUNS = {noun.word: noun for noun in sentences.ANIMALS + sentences.PEOPLE + sentences.THINGS}
 _ADJECTIVES = {adjective.word: adjective for adjective in sentences.ADJECTIVES}
 _VERBS = {
-    verb.base: verb
-    for verb in sentences.VERBS_OF_ANYTHING + sentences.VERBS_OF_THINGS + sentences.VERBS_OF_PLACES
+    verb.base: verb for verb in sentences.VERBS_OF_ANYTHING + sentences.VERBS_OF_THINGS + sentences.VERBS_OF_PLACES
 }
 
 

@@ -55,7 +55,7 @@ def test_every_stage_runs_and_the_table_has_every_task(recipe):
     # Stages 3 to 6 stand on their own once 1 and 2 are done.
     rest = run(recipe, 3, 6)
     assert rest.returncode == 0, rest.stdout[-3000:] + rest.stderr[-3000:]
-    decoded = recipe / "exp" / "small" / "decode_textbeam_size2_test"
+    decoded = recipe / "exp" / "small" / "decode_text.beam_size2_test"
     results = json.loads((decoded / "results.json").read_text())
     assert set(results["tasks"]) == {"asr", "st", "sep", "enh", "sound", "music"}
     for task in ("sep", "enh", "sound", "music"):
@@ -63,6 +63,17 @@ def test_every_stage_runs_and_the_table_has_every_task(recipe):
         assert set(outputs) >= {"codec", "wiener", "mixture", "oracle_codec", "oracle_wiener"}
     assert "| asr" in rest.stdout
     assert (decoded / "RESULTS.md").is_file()
+
+
+@pytest.mark.slow
+def test_stage_4_leaves_the_encoder_of_stage_3_bit_equal(recipe):
+    import torch
+
+    (encoder,) = (recipe / "exp").glob("train_ssl*/model.pt")
+    before = torch.load(encoder, weights_only=True)["state"]
+    after = torch.load(recipe / "exp" / "small" / "model.pt", weights_only=True)["state"]
+    assert before
+    assert all(torch.equal(value, after[f"encoder.{name}"]) for name, value in before.items())
 
 
 @pytest.mark.slow

@@ -56,9 +56,7 @@ def test_defaults_stay_without_options(script: Path) -> None:
 
 
 def test_options_set_existing_variables_and_positional_arguments_remain(script: Path) -> None:
-    result = bash(
-        script, "--data-dir", "a b", "--nj", "8", "--verbose", "true", "--empty", "x=1 y=$2", "in", "out"
-    )
+    result = bash(script, "--data-dir", "a b", "--nj", "8", "--verbose", "true", "--empty", "x=1 y=$2", "in", "out")
     assert result.stdout == "a b|8|true|x=1 y=$2|in out\n"
 
 
@@ -219,9 +217,7 @@ def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
     assert "--out exp/mine " in named
 
 
-def test_every_command_understands_the_arguments_it_gets(
-    recipe: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_understands_the_arguments_it_gets(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
     dumped = ("feats.scp", "codes_wav.scp")
     touch(*(recipe / f"dump/{split}/{name}" for split in ("train", "dev", "test") for name in dumped))

@@ -30,9 +30,7 @@ def _utterance(folder: Path, task: str, number: int) -> Utterance:
     wav = str(folder / "wav" / f"{id}.wav")
     if TASKS[task].output == "text":
         write_wav(wav, _noise(seed), RATE)
-        return Utterance(
-            id, task, "s", wav, SIZE, {"text": "A B C D", TASKS[task].targets[0]: REFERENCES[task]}
-        )
+        return Utterance(id, task, "s", wav, SIZE, {"text": "A B C D", TASKS[task].targets[0]: REFERENCES[task]})
     names = TASKS[task].targets[:2] if id == "sound-0" else TASKS[task].targets
     waves = {name: _noise(seed + i) * (id != "music-0" or name != "bass") for i, name in enumerate(names)}
     write_wav(wav, sum(waves.values()) + (task == "enh") * _noise(seed + 9), RATE)
@@ -136,10 +134,7 @@ def test_the_scores_of_each_utterance_are_listed(made, results):
 
 
 def test_many_processes_find_the_same(made, results):
-    assert (
-        score_decode_dir(*made, RATE, num_jobs=2, tasks=["music"])["tasks"]["music"]
-        == results["tasks"]["music"]
-    )
+    assert score_decode_dir(*made, RATE, num_jobs=2, tasks=["music"])["tasks"]["music"] == results["tasks"]["music"]
 
 
 def test_the_report_is_machine_readable_and_aligned(made, results):

@@ -82,9 +82,7 @@ def test_one_step_of_16_bits_is_where_silence_ends():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_assignment_is_the_best_of_all(num_estimates, seed):
     references = _noise(3, 300, seed=seed)
-    estimates = _noise(num_estimates, 3, seed=seed + 9) @ references + _noise(
-        num_estimates, 300, seed=seed + 99
-    )
+    estimates = _noise(num_estimates, 3, seed=seed + 9) @ references + _noise(num_estimates, 300, seed=seed + 99)
     best = max(
         (
             [closed_form(r, estimates[j]) for r, j in zip(references, order, strict=True)]

@@ -16,8 +16,7 @@ def _sentences(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
     rng = np.random.default_rng(seed)
     references = [list(rng.choice(WORDS, rng.integers(3, 14))) for _ in range(n)]
     hypotheses = [
-        [str(rng.choice(WORDS)) if rng.random() < 0.3 else w for w in r[rng.integers(2) :]]
-        for r in references
+        [str(rng.choice(WORDS)) if rng.random() < 0.3 else w for w in r[rng.integers(2) :]] for r in references
     ]
     return [" ".join(r) for r in references], [" ".join(h) for h in hypotheses]
 

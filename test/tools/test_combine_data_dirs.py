@@ -15,9 +15,7 @@ def combine(*arguments: Path) -> subprocess.CompletedProcess[str]:
 
 
 def speech(name: str) -> Utterance:
-    return Utterance(
-        f"asr-{name}", "asr", "ann", f"{name}.wav", 16000, texts={"text": name.upper()}, targets={}
-    )
+    return Utterance(f"asr-{name}", "asr", "ann", f"{name}.wav", 16000, texts={"text": name.upper()}, targets={})
 
 
 def test_the_joined_directory_holds_every_utterance_once(tmp_path: Path) -> None:

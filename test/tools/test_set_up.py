@@ -53,9 +53,7 @@ def script(path: Path, text: str) -> Path:
 
 def run(command: Path, search_path: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(search_path), "HOME": str(home)} | variables
-    return subprocess.run(
-        ["bash", str(command)], env=environment, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(["bash", str(command)], env=environment, capture_output=True, text=True, timeout=120)
 
 
 def find_python(search_path: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,12 @@
 """Training runs: they learn, resume exactly in the middle, and refuse what would corrupt them."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,11 +51,11 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, write_
     def dies_at_the_sixth(self, batch, index):
         steps.append(self.global_step)
         if len(steps) == 6:
-            raise SystemExit("killed")
+            raise RuntimeError("killed")
         return original(self, batch, index)
 
     monkeypatch.setattr(SslModule, "training_step", dies_at_the_sixth)
-    with pytest.raises(SystemExit):
+    with pytest.raises(RuntimeError):
         run(tmp_path, "resumed")
     assert not (tmp_path / "resumed" / "model.pt").exists()
     resumed = run(tmp_path, "resumed")
@@ -108,3 +114,30 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(tmp_path, write
 def test_a_stage_asked_for_too_early_names_the_one_before(tmp_path):
     with pytest.raises(AioError, match="Run stage 1"):
         run(tmp_path, "exp")
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_loses_nothing_before_the_last_checkpoint(tmp_path, write_dump):
+    write_dump(tmp_path)
+    (tmp_path / "conf.yaml").write_text("seed: 0\n")
+    command = [sys.executable, "-m", "aio_toolkit.bin.train_ssl", "--config", "conf.yaml", "--out", "exp", "--set"]
+    command += [*OVERRIDES, "trainer.max_steps=150"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    last, model = tmp_path / "exp" / "checkpoints" / "last.ckpt", tmp_path / "exp" / "model.pt"
+
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert last.is_file()
+    assert not model.exists()
+    reached = torch.load(last, weights_only=False)["global_step"]
+
+    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert model.is_file()
+    assert torch.load(last, weights_only=False)["global_step"] == 150
+    rows = csv.DictReader(sorted((tmp_path / "exp" / "logs").glob("*/metrics.csv"))[-1].open())
+    assert min(int(row["step"]) for row in rows if row.get("train/loss")) >= reached
