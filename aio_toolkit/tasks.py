@@ -15,6 +15,8 @@ class Task:
         output: text tokens or audio (codec codes).
         targets: files of the data dir that hold the answer: a text file, or one `<target>.scp` per source.
         match: how audio estimates meet references: by `query` (each has its own), or by the best `permutation`.
+        residual: what the mixture holds besides the targets. It is predicted, so that every mask has a rival, and
+            not scored; stage 2 makes it by subtraction.
         title: the name that tables show.
     """
 
@@ -23,6 +25,12 @@ class Task:
     targets: tuple[str, ...]
     title: str
     match: Literal["query", "permutation"] = "query"
+    residual: str | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What an audio head predicts: the targets, then the residual where there is one."""
+        return self.targets if self.residual is None else (*self.targets, self.residual)
 
 
 TASKS: dict[str, Task] = {
@@ -31,7 +39,7 @@ TASKS: dict[str, Task] = {
         Task("asr", "text", ("text",), "speech recognition"),
         Task("st", "text", ("text.fr",), "speech translation en-fr"),
         Task("sep", "audio", ("spk1", "spk2"), "speech separation", match="permutation"),
-        Task("enh", "audio", ("speech",), "speech enhancement"),
+        Task("enh", "audio", ("speech",), "speech enhancement", residual="noise"),
         Task("sound", "audio", ("sound1", "sound2", "sound3"), "universal sound separation", match="permutation"),
         Task("music", "audio", ("vocals", "drums", "bass", "other"), "music source separation"),
     )

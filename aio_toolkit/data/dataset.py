@@ -43,6 +43,12 @@ class DumpDataset(Dataset):
         return len(self.utterances)
 
 
+def present_sources(utterance: Utterance) -> tuple[str, ...]:
+    """The sources of its task that an utterance has, in the task's order."""
+    task = get_task(utterance.task)
+    return tuple(name for name in task.sources if name in utterance.targets or name == task.residual)
+
+
 def read_num_frames(dump_dir: Path) -> dict[str, int]:
     """Frames of every utterance of a dumped split."""
     path = dump_dir / "utt2num_frames"
@@ -93,7 +99,7 @@ class AioDataset(DumpDataset):
         self.vocabulary = vocabulary
         self.silence_Q = silence_Q
         # A target that no utterance of the split has (a third sound) has no file.
-        targets = sorted({target for utterance in self.utterances for target in utterance.targets})
+        targets = sorted({source for utterance in self.utterances for source in present_sources(utterance)})
         self.codes = {target: ArkReader(dump_dir / f"codes_{target}.scp", integers=True) for target in targets}
 
     def __getitem__(self, index: int) -> Example:
@@ -103,7 +109,7 @@ class AioDataset(DumpDataset):
         if task.output == "text":
             target = np.array(self.vocabulary.encode(utterance.texts[task.targets[0]]), dtype=np.int64)
             return Example(utterance.id, utterance.task, feats_TF, target=target)
-        codes_NTQ = np.stack([self._target_codes(utterance, target, len(feats_TF)) for target in task.targets])
+        codes_NTQ = np.stack([self._target_codes(utterance, target, len(feats_TF)) for target in task.sources])
         kept = self._draw_segment(len(feats_TF))
         return Example(utterance.id, utterance.task, feats_TF[kept], target=codes_NTQ[:, kept])
 
@@ -114,6 +120,6 @@ class AioDataset(DumpDataset):
         return slice(start, start + self.segment)
 
     def _target_codes(self, utterance: Utterance, target: str, num_frames: int) -> np.ndarray:
-        if target not in utterance.targets:
+        if target not in present_sources(utterance):
             return np.tile(self.silence_Q, (num_frames, 1))
         return self.codes[target][utterance.id]

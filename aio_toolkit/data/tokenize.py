@@ -19,6 +19,7 @@ from aio_toolkit.encoders.frontend import FrontEnd, FrontEndConfig
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, read_json, write_json
 from aio_toolkit.progress import progress
+from aio_toolkit.tasks import get_task
 
 SHARD = 64
 
@@ -67,7 +68,7 @@ def make_shards(utterances: list[Utterance], folder: Path) -> list[Shard]:
 
 def join_shards(shards: list[Shard], utterances: list[Utterance], dump: Path) -> None:
     """Put the shards' scp files together, sorted by id; `feats.scp` appears last."""
-    names = sorted({f"codes_{target}" for u in utterances for target in u.targets})
+    names = sorted({f"codes_{source}" for u in utterances for source in get_task(u.task).sources if u.targets})
     for name in (*names, "codes_wav", "feats"):
         lines = []
         for shard in shards:
@@ -131,13 +132,19 @@ def _tokenize_shard(shard: Shard, codec: str, frontend: FrontEndConfig) -> int:
 
 
 def tokenize_utterance(utterance: Utterance, codec: DacCodec, front_end: FrontEnd) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield `feats` (T, F), `codes_wav` (T, Q) and the `codes_<target>` (T, Q) of one utterance."""
+    """Yield `feats` (T, F), `codes_wav` (T, Q) and the `codes_<source>` (T, Q) of one utterance."""
     wave_1S = _read(utterance.wav, utterance, codec.sample_rate)
     encoded = codec.encode(wave_1S)
     yield "feats", front_end(wave_1S, encoded)[0].numpy()
     yield "codes_wav", encoded.codes_BTQ[0].numpy()
+    rest_1S = wave_1S
     for target, spec in utterance.targets.items():
-        yield f"codes_{target}", codec.encode(_read(spec, utterance, codec.sample_rate)).codes_BTQ[0].numpy()
+        target_1S = _read(spec, utterance, codec.sample_rate)
+        rest_1S = rest_1S - target_1S
+        yield f"codes_{target}", codec.encode(target_1S).codes_BTQ[0].numpy()
+    residual = get_task(utterance.task).residual
+    if residual is not None:
+        yield f"codes_{residual}", codec.encode(rest_1S).codes_BTQ[0].numpy()
 
 
 def _read(spec: str, utterance: Utterance, sample_rate: int) -> torch.Tensor:

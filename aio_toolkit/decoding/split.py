@@ -13,7 +13,7 @@ from aio_toolkit.data.arks import ArkReader
 from aio_toolkit.data.audio import read_audio, write_wav
 from aio_toolkit.data.batch import Example, collate
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.dataset import DumpDataset
+from aio_toolkit.data.dataset import DumpDataset, present_sources
 from aio_toolkit.data.sampler import fixed_batches
 from aio_toolkit.decoding.audio import estimate_waves, mixture_consistent
 from aio_toolkit.decoding.config import AudioConfig, DecodeConfig
@@ -62,7 +62,7 @@ def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: P
                 for utterance, sentence in zip(utterances, sentences, strict=True):
                     _write_text(_text_path(out, utterance), sentence)
         else:
-            targets = {target for u in dataset.utterances if u.task == name for target in u.targets}
+            targets = {source for u in dataset.utterances if u.task == name for source in present_sources(u)}
             codes = {target: ArkReader(dump / f"codes_{target}.scp", integers=True) for target in targets}
             for utterances, h_BTD, lengths_B in batches:
                 for utterance, h_TD, length in zip(utterances, h_BTD, lengths_B, strict=True):
@@ -114,17 +114,19 @@ def _decode_audio(
     task = get_task(utterance.task)
     mixture_S = torch.from_numpy(read_audio(utterance.wav, codec.sample_rate, utterance.id))
     waves_NS = estimate_waves(head, codec, h_TD, task.name, len(mixture_S), config.mode)
-    present = [target for target in task.targets if target in utterance.targets]
-    codes_NTQ = torch.stack([torch.from_numpy(codes[target][utterance.id]) for target in present])
+    present = present_sources(utterance)
+    codes_NTQ = torch.stack([torch.from_numpy(codes[source][utterance.id]) for source in present])
     oracle_NS = codec.decode(codes_NTQ)[:, : len(mixture_S)]
     results = {
-        "codec": (task.targets, waves_NS),
-        "wiener": (task.targets, mixture_consistent(mixture_S, waves_NS, config)),
+        "codec": (task.sources, waves_NS),
+        "wiener": (task.sources, mixture_consistent(mixture_S, waves_NS, config)),
         "oracle_codec": (present, oracle_NS),
         "oracle_wiener": (present, mixture_consistent(mixture_S, oracle_NS, config)),
     }
-    for variant, (targets, result_NS) in results.items():
-        for target, wave_S in zip(targets, result_NS, strict=True):
+    for variant, (sources, result_NS) in results.items():
+        for target, wave_S in zip(sources, result_NS, strict=True):
+            if target == task.residual:
+                continue
             # Floats: the codec may overshoot full scale, and clipping would be scored as the model's error.
             path = _wave_path(out, utterance, variant, target)
             write_wav(path, wave_S.numpy(), codec.sample_rate, subtype="FLOAT")

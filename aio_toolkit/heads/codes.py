@@ -28,10 +28,12 @@ class CodesHead(nn.Module):
         Attributes:
             hidden: width of each target's own layer.
             codebook_decay: the weight of codebook q in the loss is `codebook_decay ** q`.
+            latent_weight: weight of the squared error of the expected latent, which is what `soft` decodes.
         """
 
         hidden: int = 256
         codebook_decay: float = 0.8
+        latent_weight: float = 1.0
 
     def __init__(self, config: Config, width: int, embedding_QVC: torch.Tensor, tasks: list[str]):
         """`embedding_QVC` holds the codec's vector of every code; their sum over Q is the codec's latent."""
@@ -39,7 +41,7 @@ class CodesHead(nn.Module):
         Q, V, C = embedding_QVC.shape
         self.tasks = {task: get_task(task) for task in tasks}
         self.queries = nn.ModuleDict(
-            {f"{t.name}_{target}": nn.Linear(width, config.hidden) for t in self.tasks.values() for target in t.targets}
+            {f"{t.name}_{target}": nn.Linear(width, config.hidden) for t in self.tasks.values() for target in t.sources}
         )
         self.norm = nn.LayerNorm(config.hidden)
         self.mlp = nn.Sequential(
@@ -48,6 +50,7 @@ class CodesHead(nn.Module):
         self.context = nn.ModuleList(nn.Linear(C, config.hidden, bias=False) for _ in range(Q - 1))
         self.classifiers = nn.ModuleList(nn.Linear(config.hidden, V) for _ in range(Q))
         self.register_buffer("embedding_QVC", embedding_QVC.clone())
+        self.latent_weight = config.latent_weight
         weight_Q = config.codebook_decay ** torch.arange(Q).float()
         self.register_buffer("codebook_weight_Q", weight_Q / weight_Q.sum())
 
@@ -67,19 +70,26 @@ class CodesHead(nn.Module):
 
     def _classify(self, g_MD: torch.Tensor, code_MQ: torch.Tensor, told_M: torch.Tensor) -> HeadLoss:
         losses, figures, state_MD = [], {}, g_MD
+        # Expected less true latent; the expectation is a marginal one, so it is taken where no code is told.
+        error_MC = 0.0
         for q, classifier in enumerate(self.classifiers):
             if q > 0:
                 previous_MC = self.embedding_QVC[q - 1][code_MQ[:, q - 1]] * told_M[:, None]
                 state_MD = state_MD + self.context[q - 1](previous_MC)
             logit_MV = classifier(state_MD).float()
+            expected_MC = logit_MV[~told_M].softmax(-1) @ self.embedding_QVC[q]
+            error_MC = error_MC + expected_MC - self.embedding_QVC[q][code_MQ[~told_M, q]]
             losses.append(F.cross_entropy(logit_MV, code_MQ[:, q]))
             figures[f"accuracy_q{q}"] = (logit_MV.detach().argmax(-1) == code_MQ[:, q]).float().mean()
-        total = (torch.stack(losses) * self.codebook_weight_Q).sum()
-        return HeadLoss(total, {"codes": total.detach(), **figures})
+        codes = (torch.stack(losses) * self.codebook_weight_Q).sum()
+        # A sum over rows that may be none, as when every source of a tiny batch is told.
+        latent = error_MC.square().sum() / max(1, error_MC.numel())
+        figures |= {"codes": codes.detach(), "latent": latent.detach()}
+        return HeadLoss(codes + self.latent_weight * latent, figures)
 
     def split(self, h_BTD: torch.Tensor, task: str) -> torch.Tensor:
         """Frames (B, N, T, D') of each target of `task`."""
-        g_BNTD = torch.stack([self.queries[f"{task}_{target}"](h_BTD) for target in self.tasks[task].targets], 1)
+        g_BNTD = torch.stack([self.queries[f"{task}_{target}"](h_BTD) for target in self.tasks[task].sources], 1)
         return g_BNTD + self.mlp(self.norm(g_BNTD))
 
     def argmax_codes(self, h_BTD: torch.Tensor, task: str) -> torch.Tensor:
