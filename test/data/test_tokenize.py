@@ -113,3 +113,17 @@ def test_audio_that_is_not_a_number_is_refused_and_named(setup):
     with pytest.raises(AioError, match=f"{utterances[2].id}.*NaN"):
         run(setup)
     assert not (root / "dump" / "feats.scp").exists()
+
+
+def test_what_the_mixture_holds_besides_the_speech_is_tokenized_too(tmp_path):
+    rng = np.random.default_rng(1)
+    speech, noise = rng.standard_normal((2, 1000)) * 0.05
+    for name, wave in (("noisy", speech + noise), ("speech", speech)):
+        write_wav(tmp_path / f"{name}.wav", wave, 16000, subtype="FLOAT")
+    noisy, clean = str(tmp_path / "noisy.wav"), str(tmp_path / "speech.wav")
+    write_data_dir(tmp_path / "data", [Utterance("enh-1", "enh", "s", noisy, 1000, {}, {"speech": clean})])
+    codec_path = make_codec(tmp_path / "codec")
+    tokenize.tokenize_data_dir(codec_path, FRONTEND, tmp_path / "data", tmp_path / "dump", 1)
+    rest = torch.from_numpy(read_audio(noisy, 16000) - read_audio(clean, 16000))[None]
+    want = DacCodec.load(codec_path).encode(rest).codes_BTQ[0].numpy()
+    np.testing.assert_array_equal(ArkReader(tmp_path / "dump" / "codes_noise.scp", integers=True)["enh-1"], want)
