@@ -130,9 +130,11 @@ def _check_options(options: dict[str, Any]) -> None:
 
 
 def _silence_chatter() -> None:
-    """Drop Lightning's remarks on its own internals, its hosted products and loaders that suit small machines."""
-    for pattern in (".*LeafSpec.*", ".*does not have many workers.*", ".*smaller than the logging interval.*"):
-        warnings.filterwarnings("ignore", pattern)
+    """Drop Lightning's remarks that are wrong here or help nobody: on its internals, its hosted products, loaders of
+    small machines, frozen parts, and loaders that cannot resume (the data modules start theirs at the right step).
+    """
+    for topic in ("LeafSpec", "many workers", "logging interval", "in eval mode", "not resumable", "is not empty"):
+        warnings.filterwarnings("ignore", f".*{topic}")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
 
