@@ -32,4 +32,10 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
             remedy = "Free some space or choose another folder."
             sys.exit(f"error: cannot write{where}: {error.strerror}. {remedy}")
 
+        except RuntimeError as error:
+            # What torch.save says of a failed write names neither file nor cause.
+            if "inline_container" not in str(error):
+                raise
+            sys.exit("error: cannot write a checkpoint. The disk is probably full: free some space, then run it again.")
+
     return wrapped

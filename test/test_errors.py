@@ -54,3 +54,20 @@ def test_what_succeeds_returns_and_keeps_its_name():
 
     assert main() is None
     assert (main.__name__, main.__doc__) == ("main", "Do nothing.")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_a_checkpoint_on_a_full_disk_is_one_line():
+    @cli
+    def main() -> None:
+        import torch
+
+        torch.save({"weights": torch.zeros(10**6)}, "/dev/full")
+
+    with pytest.raises(SystemExit, match="disk is probably full"):
+        main()
+
+
+def test_other_failures_at_run_time_are_bugs():
+    with pytest.raises(RuntimeError):
+        _fail(RuntimeError("shapes differ"))()

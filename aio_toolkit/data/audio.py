@@ -116,7 +116,12 @@ def write_wav(
     if subtype == "PCM_16":
         wave = _to_int16(wave, path)
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, wave, sample_rate, subtype=subtype, format="WAV")
+        try:
+            soundfile.write(temporary, wave, sample_rate, subtype=subtype, format="WAV")
+        except soundfile.LibsndfileError as error:
+            raise AioError(
+                f"cannot write {path} ({error}). Is the disk full? Free some space, then run again."
+            ) from None
 
 
 def is_pipe(spec: str) -> bool:

@@ -196,3 +196,15 @@ def test_importing_the_module_loads_no_heavy_library():
     code = "import sys, aio_toolkit.data.datadir; print([m for m in ('torch', 'scipy') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_wave_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    import soundfile
+
+    def full(*args, **kwargs):
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(AioError, match="out.wav.*disk full"):
+        write_wav(tmp_path / "out.wav", np.zeros(10), 16000)
+    assert list(tmp_path.iterdir()) == []
