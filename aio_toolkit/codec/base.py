@@ -31,15 +31,17 @@ class Codec(Protocol):
     hop: int
     fingerprint: dict[str, Any]
 
-    def encode(self, wave_BS: torch.Tensor) -> Encoded:
-        """Codes and latents of mono waves of equal length."""
+    def encode(
+        self, wave_BS: torch.Tensor, lengths_B: torch.Tensor | None = None, num_codebooks: int | None = None
+    ) -> Encoded:
+        """Codes and latents of mono waves, padded to a common length."""
         ...
 
-    def decode(self, codes_BTQ: torch.Tensor) -> torch.Tensor:
-        """Waves (B, T * hop) of codes."""
+    def decode(self, codes_BTQ: torch.Tensor, lengths_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Waves (B, T * hop) of the leading codebooks' codes."""
         ...
 
-    def decode_latents(self, latents_BTC: torch.Tensor) -> torch.Tensor:
+    def decode_latents(self, latents_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None) -> torch.Tensor:
         """Waves (B, T * hop) of quantised or expected latents."""
         ...
 
@@ -54,5 +56,5 @@ def check_fingerprint(expected: dict[str, Any], found: dict[str, Any], what: str
         if expected.get(key) != found.get(key):
             raise AioError(
                 f"{what}: made for another one ({key} is {found.get(key)}, expected {expected.get(key)}). "
-                "Use the matching one, or run the stages from 2 on in new folders."
+                "Use the matching one, or run the stages from 2 on in new folders (--dumpdir, --expdir)."
             )

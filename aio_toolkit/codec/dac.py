@@ -9,12 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from aio_toolkit.codec.base import Encoded
+from aio_toolkit.codec.convolutions import context, run_ragged
 from aio_toolkit.config import load_config, save_config
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, sha256_file
 
 WEIGHTS = "codec.safetensors"
 CONFIG = "architecture.yaml"
+# Longer audio is coded in pieces of this length, each with as much around it as the network can hear.
+PIECE_SECONDS = 60.0
 OFFICIAL = {"dac-16khz": "16khz", "dac-24khz": "24khz", "dac-44khz": "44khz"}
 
 
@@ -32,6 +35,8 @@ class DacConfig:
         n_codebooks: codebooks Q.
         codebook_size: codes V in each.
         codebook_dim: channels in which the nearest code is looked up.
+        quantizer_dropout: share of training crops that keep a random number of leading codebooks, so that few of
+            them sound well too.
     """
 
     sample_rate: int = 16000
@@ -43,6 +48,7 @@ class DacConfig:
     n_codebooks: int = 12
     codebook_size: int = 1024
     codebook_dim: int = 8
+    quantizer_dropout: float = 0.0
 
 
 def build_dac(config: DacConfig) -> torch.nn.Module:
@@ -56,21 +62,31 @@ def build_dac(config: DacConfig) -> torch.nn.Module:
         return DAC(**dataclasses.asdict(config))
 
 
-def save_dac(directory: Path, model: torch.nn.Module, config: DacConfig) -> None:
-    """Write architecture and weights; the weights come last, so their presence says that both are there."""
+def save_dac(directory: Path, model: torch.nn.Module, config: DacConfig, half: bool = False) -> None:
+    """Write architecture and weights, `half` as float16; the weights come last and say that both are there."""
     from safetensors.torch import save_file
 
     save_config(config, directory / CONFIG)
+    weights = {name: (value.half() if half else value).contiguous() for name, value in model.state_dict().items()}
     with atomic_path(directory / WEIGHTS) as temporary:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+        save_file(weights, temporary)
 
 
 class DacCodec:
-    """Implements `codec.base.Codec`. Frozen, in evaluation mode, weight norm folded into the weights."""
+    """Implements `codec.base.Codec`. Frozen, in evaluation mode, weight norm folded into the weights.
 
-    def __init__(self, model: torch.nn.Module, name: str, weights_sha256: str):
-        self.model = model.eval().requires_grad_(False)
+    With `precision="bfloat16"` the encoder computes in bfloat16, compiled; the decoder never does.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, name: str, weights_sha256: str, precision: str = "float32", device: str = "cpu"
+    ):
+        self.model = model.eval().requires_grad_(False).to(device)
         fold_weight_norm(self.model)
+        self.device = torch.device(device)
+        self.precision = precision
+        if precision == "bfloat16":
+            self.model.encoder.compile(dynamic=True)
         self.sample_rate = int(model.sample_rate)
         self.hop = int(model.hop_length)
         self.fingerprint: dict[str, Any] = {
@@ -84,7 +100,7 @@ class DacCodec:
         }
 
     @classmethod
-    def load(cls, where: Path | str) -> "DacCodec":
+    def load(cls, where: Path | str, precision: str = "float32", device: str = "cpu") -> "DacCodec":
         """Load a codec trained here (a folder), or official weights (`dac-16khz` and so on, or a `.pth` file).
 
         Official names are fetched by the `dac` package, which needs the internet the first time.
@@ -93,69 +109,75 @@ class DacCodec:
             AioError: nothing is there, or it is not a codec.
         """
         where = str(where)
-        if where in OFFICIAL:
-            return cls._load_official(cls._download(where), where)
-        if where.endswith(".pth"):
-            return cls._load_official(Path(where), Path(where).stem)
-        return cls._load_folder(Path(where))
-
-    @classmethod
-    def _load_folder(cls, directory: Path) -> "DacCodec":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        weights = directory / WEIGHTS
-        if not weights.is_file():
-            raise AioError(
-                f"{weights} does not exist. Train a codec (stage 2), or name one of {', '.join(OFFICIAL)} with --codec."
-            )
-        model = build_dac(load_config(DacConfig, directory / CONFIG))
-        try:
-            model.load_state_dict(load_file(weights))
-        except (SafetensorError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise AioError(f"{weights} does not fit {directory / CONFIG}: {reason}. Train the codec again.") from None
-        return cls(model, "dac-trained-here", sha256_file(weights))
-
-    @classmethod
-    def _load_official(cls, path: Path, name: str) -> "DacCodec":
-        from dac.model.dac import DAC
-
-        if not path.is_file():
-            raise AioError(f"codec weights {path} do not exist.")
-        return cls(DAC.load(path), name, sha256_file(path))
-
-    @staticmethod
-    def _download(name: str) -> Path:
-        import dac
-
-        try:
-            return Path(dac.utils.download(model_type=OFFICIAL[name]))
-        except Exception as error:
-            raise AioError(f"cannot fetch {name}: {error}. Download it elsewhere and give its .pth file.") from None
+        if device != "cpu" and not torch.cuda.is_available():
+            raise AioError(f"device '{device}' asks for a GPU and torch sees none. Use cpu.")
+        if where in OFFICIAL or where.endswith(".pth"):
+            weights = _download(where) if where in OFFICIAL else Path(where)
+            model, name = _read_official(weights), where if where in OFFICIAL else weights.stem
+        else:
+            weights = Path(where) / WEIGHTS
+            model, name = _read_folder(Path(where)), "dac-trained-here"
+        return cls(model, name, sha256_file(weights), precision, device)
 
     @torch.no_grad()
-    def encode(self, wave_BS: torch.Tensor) -> Encoded:
-        """Codes (B, T, Q) and latents (B, T, C), T = ceil(S / hop); the last frame is completed by zeros."""
+    def encode(
+        self, wave_BS: torch.Tensor, lengths_B: torch.Tensor | None = None, num_codebooks: int | None = None
+    ) -> Encoded:
+        """Codes (B, T, Q) and latents (B, T, C), T = ceil(S / hop); the last frame is completed by zeros.
+
+        Channels are coded as rows of a batch. Frames beyond ceil(length / hop) of a row have no meaning.
+
+        Args:
+            wave_BS: S samples at the codec's rate, at least one.
+            lengths_B: samples of each row where they differ; each row's codes are those it has alone.
+            num_codebooks: how many leading codebooks to use; all by default.
+
+        Raises:
+            AioError: no samples.
+        """
+        if wave_BS.shape[-1] == 0:
+            raise AioError("audio of zero samples has no codes. Remove it from the data dir.")
         padded_B1S = F.pad(wave_BS, (0, -wave_BS.shape[-1] % self.hop))[:, None]
-        latents_BCT = self.model.encoder(padded_B1S)
-        codes_BQT = self.model.quantizer(latents_BCT)[1]
+        frames_B = None if lengths_B is None else -(-lengths_B // self.hop)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            latents_BCT = self._in_pieces(self.model.encoder, padded_B1S, frames_B, self.hop, 1).float()
+        codes_BQT = self.model.quantizer(latents_BCT, num_codebooks)[1]
         return Encoded(codes_BQT.transpose(1, 2), latents_BCT.transpose(1, 2))
 
     @torch.no_grad()
-    def decode(self, codes_BTQ: torch.Tensor) -> torch.Tensor:
-        """Waves (B, T * hop) of codes."""
-        return self._to_wave(self.model.quantizer.from_codes(codes_BTQ.transpose(1, 2))[0])
+    def decode(self, codes_BTQ: torch.Tensor, lengths_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Waves (B, T * hop) of the codes of any number of leading codebooks; `lengths_B` in frames."""
+        return self._to_wave(self.model.quantizer.from_codes(codes_BTQ.transpose(1, 2))[0], lengths_B)
 
     @torch.no_grad()
-    def decode_latents(self, latents_BTC: torch.Tensor) -> torch.Tensor:
-        """Waves (B, T * hop) of quantised or expected latents."""
-        return self._to_wave(latents_BTC.transpose(1, 2))
+    def decode_latents(self, latents_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Waves (B, T * hop) of quantised or expected latents; `lengths_B` in frames."""
+        return self._to_wave(latents_BTC.transpose(1, 2), lengths_B)
 
-    def _to_wave(self, latents_BCT: torch.Tensor) -> torch.Tensor:
-        wave_BS = self.model.decoder(latents_BCT)[:, 0]
-        # Odd strides make the decoder a few samples short or long of a whole number of hops.
-        return fit_length(wave_BS, latents_BCT.shape[-1] * self.hop)
+    def _to_wave(self, latents_BCT: torch.Tensor, frames_B: torch.Tensor | None) -> torch.Tensor:
+        return self._in_pieces(self.model.decoder, latents_BCT, frames_B, 1, self.hop)[:, 0]
+
+    def _in_pieces(
+        self, network: torch.nn.Module, x_BXS: torch.Tensor, frames_B: torch.Tensor | None, step: int, out_step: int
+    ) -> torch.Tensor:
+        """Run encoder or decoder on all frames; a frame is `step` steps of the input, `out_step` of the output.
+
+        The same as in one piece but for the order of float additions (1e-4 of the latents' RMS).
+        """
+        total = x_BXS.shape[-1] // step
+        piece = max(1, round(PIECE_SECONDS * self.sample_rate / self.hop))
+        margin = -(-context(network) // step) + 1
+        parts = []
+        for first in range(0, total, piece):
+            last = min(first + piece, total)
+            begin, end = max(0, first - margin), min(total, last + margin)
+            frames = None if frames_B is None else (frames_B - begin).clamp(0, end - begin)
+            lengths_B = None if frames is None else frames * step
+            part = run_ragged(network, x_BXS[..., begin * step : end * step], lengths_B)
+            # Odd strides make the decoder a few samples short or long of a whole number of hops.
+            part = fit_length(part, (end - begin) * out_step)
+            parts.append(part[..., (first - begin) * out_step : (last - begin) * out_step])
+        return torch.cat(parts, dim=-1)
 
     @torch.no_grad()
     def codebook_embeddings(self) -> torch.Tensor:
@@ -165,13 +187,54 @@ class DacCodec:
 
     def silence_codes(self) -> torch.Tensor:
         """Codes (Q,) of digital silence, away from the edges."""
-        frames = 65
-        return self.encode(torch.zeros(1, frames * self.hop)).codes_BTQ[0, frames // 2]
+        frames = 2 * context(self.model.encoder) // self.hop + 1
+        silence_1S = torch.zeros(1, frames * self.hop, device=self.device)
+        return self.encode(silence_1S).codes_BTQ[0, frames // 2]
 
 
-def fit_length(wave_BS: torch.Tensor, num_samples: int) -> torch.Tensor:
-    """Crop, or complete with zeros, to `num_samples`."""
-    return F.pad(wave_BS, (0, max(0, num_samples - wave_BS.shape[-1])))[..., :num_samples]
+def _read_folder(directory: Path) -> torch.nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights = directory / WEIGHTS
+    if not weights.is_file():
+        raise AioError(
+            f"{weights} does not exist. Train a codec (stage 2), or name one of {', '.join(OFFICIAL)} with --codec."
+        )
+    model = build_dac(load_config(DacConfig, directory / CONFIG))
+    try:
+        model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AioError(f"{weights} does not fit {directory / CONFIG}: {reason}. Train the codec again.") from None
+    return model
+
+
+def _read_official(weights: Path) -> torch.nn.Module:
+    """The package's own checkpoint, which holds its architecture."""
+    from dac.model.dac import DAC
+
+    if not weights.is_file():
+        raise AioError(f"codec weights {weights} do not exist.")
+    try:
+        return DAC.load(weights, strict=True)
+    except Exception as error:  # whatever unpickling of a wrong or damaged file raises
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise AioError(f"{weights} is no checkpoint of the dac package: {reason}. Fetch it again.") from None
+
+
+def _download(name: str) -> Path:
+    import dac
+
+    try:
+        return Path(dac.utils.download(model_type=OFFICIAL[name]))
+    except Exception as error:
+        raise AioError(f"cannot fetch {name}: {error}. Download it elsewhere and give its .pth file.") from None
+
+
+def fit_length(wave: torch.Tensor, num_samples: int) -> torch.Tensor:
+    """Crop waves (..., S), or complete them with zeros, to `num_samples`."""
+    return F.pad(wave, (0, max(0, num_samples - wave.shape[-1])))[..., :num_samples]
 
 
 def fold_weight_norm(model: torch.nn.Module) -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from aio_toolkit.data.arks import ArkReader
 from aio_toolkit.data.batch import Example
 from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.data.sources import present_sources
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import get_task
 from aio_toolkit.text import Vocabulary
@@ -41,12 +42,6 @@ class DumpDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.utterances)
-
-
-def present_sources(utterance: Utterance) -> tuple[str, ...]:
-    """The sources of its task that an utterance has, in the task's order."""
-    task = get_task(utterance.task)
-    return tuple(name for name in task.sources if name in utterance.targets or name == task.residual)
 
 
 def read_num_frames(dump_dir: Path) -> dict[str, int]:

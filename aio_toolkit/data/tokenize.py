@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aio_toolkit.codec.base import check_fingerprint
+from aio_toolkit.codec.base import Encoded, check_fingerprint
 from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.data.arks import write_ark
-from aio_toolkit.data.audio import read_audio
-from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.data.datadir import MAX_SHOWN, Utterance, read_data_dir
+from aio_toolkit.data.sources import read_input, read_sources
 from aio_toolkit.encoders.frontend import FrontEnd, FrontEndConfig
-from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, read_json, write_json
+from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import get_task
 
@@ -42,21 +41,43 @@ class Shard:
         return self.folder / f"done.{self.number}"
 
 
-def tokenize_data_dir(codec: str, frontend: FrontEndConfig, data: Path, dump: Path, num_jobs: int) -> None:
+@dataclasses.dataclass(frozen=True)
+class TokenizeConfig:
+    """How stage 2 runs.
+
+    Attributes:
+        codec: folder, file or name of the codec.
+        frontend: the features that the frozen encoder hears.
+        precision: `float32`, whose codes are the `dac` package's own, or `bfloat16`, faster and not quite the same.
+        device: `cpu`, or `cuda` with one job.
+        batch_seconds: audio that goes through the codec at once; 0 takes the waves one by one, which is the fastest
+            on a CPU.
+        num_jobs: processes.
+    """
+
+    codec: str
+    frontend: FrontEndConfig
+    precision: str = "float32"
+    device: str = "cpu"
+    batch_seconds: float = 0.0
+    num_jobs: int = 1
+
+
+def tokenize_data_dir(config: TokenizeConfig, data: Path, dump: Path) -> None:
     """Write features, codes, lengths and fingerprints of a data dir to `dump`.
 
-    A shard that an earlier run finished is kept; the archives are the same whatever `num_jobs`.
+    A shard that an earlier run finished is kept; the archives are the same whatever the number of jobs.
 
     Raises:
-        AioError: bad audio, or `dump` holds codes of another codec or features of another front end.
+        AioError: bad audio, or `dump` holds codes of another codec or precision, or features of another front end.
     """
     utterances = read_data_dir(data)
-    loaded = DacCodec.load(codec)
-    _claim(dump, loaded, FrontEnd(frontend, loaded))
+    codec = _load(config.codec, config.precision, config.device)
+    _claim(dump, codec, FrontEnd(config.frontend, codec), config.precision)
     shards = make_shards(utterances, dump / "shards")
     todo = [shard for shard in shards if not shard.finished.is_file()]
     if todo:
-        _run(todo, codec, frontend, num_jobs, loaded.sample_rate)
+        _run(todo, config, codec.sample_rate)
     join_shards(shards, utterances, dump)
 
 
@@ -80,9 +101,14 @@ def join_shards(shards: list[Shard], utterances: list[Utterance], dump: Path) ->
             _write_lines(dump / "utt2num_frames", [f"{u.id} {-(-u.num_samples // hop)}" for u in utterances])
 
 
-def _claim(dump: Path, codec: DacCodec, frontend: FrontEnd) -> None:
+def _claim(dump: Path, codec: DacCodec, frontend: FrontEnd, precision: str) -> None:
     """Keep the fingerprints in `dump`, or check them where they are."""
-    for name, fingerprint in (("codec.json", codec.fingerprint), ("frontend.json", frontend.fingerprint)):
+    fingerprints = {
+        "codec.json": codec.fingerprint,
+        "frontend.json": frontend.fingerprint,
+        "tokenize.json": {"precision": precision},
+    }
+    for name, fingerprint in fingerprints.items():
         path = dump / name
         if path.is_file():
             check_fingerprint(read_json(path), fingerprint, f"{path} is there already; {dump} was")
@@ -90,71 +116,87 @@ def _claim(dump: Path, codec: DacCodec, frontend: FrontEnd) -> None:
             write_json(path, fingerprint)
 
 
-def _run(shards: list[Shard], codec: str, frontend: FrontEndConfig, num_jobs: int, sample_rate: int) -> None:
+def _run(shards: list[Shard], config: TokenizeConfig, sample_rate: int) -> None:
     seconds = sum(u.num_samples * (1 + len(u.targets)) for shard in shards for u in shard.utterances) / sample_rate
     start = time.monotonic()
-    work = functools.partial(_tokenize_shard, codec=codec, frontend=frontend)
+    work = functools.partial(_tokenize_shard, config=config)
+    clipped: list[str] = []
     with progress(range(sum(len(shard.utterances) for shard in shards)), "tokenize") as bar:
-        for count in _parallel(work, shards, num_jobs):
+        for count, found in parallel_map(work, shards, config.num_jobs, ordered=False):
             bar.update(count)
+            clipped += found
     elapsed = time.monotonic() - start
     print(f"tokenized {seconds:.0f} s of audio in {elapsed:.0f} s: {seconds / elapsed:.1f} times real time")
-
-
-def _parallel(work, shards: list[Shard], num_jobs: int) -> Iterator[int]:
-    """One thread a process: several small processes beat one with several threads."""
-    if num_jobs == 1:
-        yield from map(work, shards)
-        return
-    # "spawn": a process forked from one that has used torch's threads may hang.
-    with multiprocessing.get_context("spawn").Pool(num_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.imap_unordered(work, shards)
+    if clipped:
+        shown = ", ".join(sorted(clipped)[:MAX_SHOWN])
+        print(f"warning: {len(clipped)} waves look clipped: {shown}{', ...' if len(clipped) > MAX_SHOWN else ''}")
 
 
 @functools.cache
-def _load(codec: str) -> DacCodec:
-    return DacCodec.load(codec)
+def _load(codec: str, precision: str, device: str) -> DacCodec:
+    return DacCodec.load(codec, precision, device)
 
 
-def _tokenize_shard(shard: Shard, codec: str, frontend: FrontEndConfig) -> int:
-    """Write the archives of a shard; return the number of utterances."""
-    model = _load(codec)
-    front_end = FrontEnd(frontend, model)
+def _tokenize_shard(shard: Shard, config: TokenizeConfig) -> tuple[int, list[str]]:
+    """Write the archives of a shard; return the number of utterances and the waves that look clipped."""
+    codec = _load(config.codec, config.precision, config.device)
+    front_end = FrontEnd(config.frontend, codec)
+    waves = {
+        (name, utterance.id): wave
+        for utterance in sorted(shard.utterances, key=lambda utterance: utterance.id)
+        for name, wave in _waves(utterance, codec.sample_rate)
+    }
     arrays: dict[str, dict[str, np.ndarray]] = {}
-    for utterance in sorted(shard.utterances, key=lambda utterance: utterance.id):
-        for name, array in tokenize_utterance(utterance, model, front_end):
-            arrays.setdefault(name, {})[utterance.id] = array
+    for keys in batch_by_length({key: len(wave) for key, wave in waves.items()}, _batch_samples(config, codec)):
+        for (name, id), encoded, feats_TF in tokenize_batch({key: waves[key] for key in keys}, codec, front_end):
+            arrays.setdefault(f"codes_{name}", {})[id] = encoded
+            if name == "wav":
+                arrays.setdefault("feats", {})[id] = feats_TF
     for name, members in arrays.items():
-        write_ark(shard.scp(name).with_suffix(".ark"), shard.scp(name), members)
+        write_ark(shard.scp(name).with_suffix(".ark"), shard.scp(name), dict(sorted(members.items())))
     with atomic_path(shard.finished):
         pass
-    return len(shard.utterances)
+    return len(shard.utterances), [f"{id} ({name})" for (name, id), wave in waves.items() if looks_clipped(wave)]
 
 
-def tokenize_utterance(utterance: Utterance, codec: DacCodec, front_end: FrontEnd) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield `feats` (T, F), `codes_wav` (T, Q) and the `codes_<source>` (T, Q) of one utterance."""
-    wave_1S = _read(utterance.wav, utterance, codec.sample_rate)
-    encoded = codec.encode(wave_1S)
-    yield "feats", front_end(wave_1S, encoded)[0].numpy()
-    yield "codes_wav", encoded.codes_BTQ[0].numpy()
-    rest_1S = wave_1S
-    for target, spec in utterance.targets.items():
-        target_1S = _read(spec, utterance, codec.sample_rate)
-        rest_1S = rest_1S - target_1S
-        yield f"codes_{target}", codec.encode(target_1S).codes_BTQ[0].numpy()
-    residual = get_task(utterance.task).residual
-    if residual is not None:
-        yield f"codes_{residual}", codec.encode(rest_1S).codes_BTQ[0].numpy()
+def _waves(utterance: Utterance, sample_rate: int) -> Iterator[tuple[str, np.ndarray]]:
+    yield "wav", read_input(utterance, sample_rate)
+    yield from read_sources(utterance, sample_rate).items()
 
 
-def _read(spec: str, utterance: Utterance, sample_rate: int) -> torch.Tensor:
-    wave = read_audio(spec, sample_rate, utterance.id)
-    if len(wave) != utterance.num_samples:
-        raise AioError(
-            f"{utterance.id}: {spec} has {len(wave)} samples, utt2num_samples says {utterance.num_samples}. "
-            "Run stage 1 again."
-        )
-    return torch.from_numpy(wave)[None]
+def _batch_samples(config: TokenizeConfig, codec: DacCodec) -> int:
+    return round(config.batch_seconds * codec.sample_rate)
+
+
+def batch_by_length[K](lengths: dict[K, int], most_samples: int) -> Iterator[list[K]]:
+    """Keys in batches of similar length, of at most `most_samples` with padding unless a wave alone has more."""
+    batch: list[K] = []
+    for key in sorted(lengths, key=lambda key: -lengths[key]):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > most_samples:
+            yield batch
+            batch = []
+        batch.append(key)
+    if batch:
+        yield batch
+
+
+def tokenize_batch[K](
+    waves: dict[K, np.ndarray], codec: DacCodec, front_end: FrontEnd
+) -> Iterator[tuple[K, np.ndarray, np.ndarray]]:
+    """Yield key, codes (T, Q) and features (T, F) of each wave (S,), as if each were alone."""
+    lengths_B = torch.tensor([len(wave) for wave in waves.values()], device=codec.device)
+    wave_BS = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(wave) for wave in waves.values()], batch_first=True)
+    encoded = codec.encode(wave_BS.to(codec.device), lengths_B if len(waves) > 1 else None)
+    feats_BTF = front_end(wave_BS, Encoded(encoded.codes_BTQ.cpu(), encoded.latents_BTC.cpu()))
+    for row, (key, wave) in enumerate(waves.items()):
+        frames = -(-len(wave) // codec.hop)
+        yield key, encoded.codes_BTQ[row, :frames].cpu().numpy(), feats_BTF[row, :frames].numpy()
+
+
+def looks_clipped(wave: np.ndarray) -> bool:
+    """Whether the wave (S,) stays at its peak, near full scale, for three samples or more, ten times or more."""
+    at_peak = np.abs(wave) >= max(0.98, np.abs(wave).max())
+    return np.count_nonzero(at_peak[:-2] & at_peak[1:-1] & at_peak[2:]) >= 10
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -5,16 +5,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aio_toolkit.codec.base import Codec, check_fingerprint
 from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.data.arks import ArkReader
-from aio_toolkit.data.audio import read_audio, write_wav
+from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.batch import Example, collate
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.dataset import DumpDataset, present_sources
+from aio_toolkit.data.dataset import DumpDataset
 from aio_toolkit.data.sampler import fixed_batches
+from aio_toolkit.data.sources import present_sources, read_input, read_sources
 from aio_toolkit.decoding.audio import estimate_waves, mixture_consistent
 from aio_toolkit.decoding.config import AudioConfig, DecodeConfig
 from aio_toolkit.decoding.text import build_search, decode_text
@@ -25,8 +27,9 @@ from aio_toolkit.models.checkpoint import MODEL, load_aio
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import Task, get_task
 
-# What stage 6 scores for an audio task: the model's two outputs, and the same two of a model without error.
-VARIANTS = ("codec", "wiener", "oracle_codec", "oracle_wiener")
+# What stage 6 scores for an audio task: the model's two outputs, the same two of a model without error, and masks
+# made of the true sources.
+VARIANTS = ("codec", "wiener", "oracle_codec", "oracle_wiener", "ideal_mask")
 
 
 @torch.inference_mode()
@@ -112,16 +115,18 @@ def _decode_audio(
 ) -> None:
     """Write the waves of all variants for one utterance."""
     task = get_task(utterance.task)
-    mixture_S = torch.from_numpy(read_audio(utterance.wav, codec.sample_rate, utterance.id))
+    mixture_S = torch.from_numpy(read_input(utterance, codec.sample_rate))
     waves_NS = estimate_waves(head, codec, h_TD, task.name, len(mixture_S), config.mode)
     present = present_sources(utterance)
     codes_NTQ = torch.stack([torch.from_numpy(codes[source][utterance.id]) for source in present])
     oracle_NS = codec.decode(codes_NTQ)[:, : len(mixture_S)]
+    true_NS = torch.from_numpy(np.stack(list(read_sources(utterance, codec.sample_rate).values())))
     results = {
         "codec": (task.sources, waves_NS),
         "wiener": (task.sources, mixture_consistent(mixture_S, waves_NS, config)),
         "oracle_codec": (present, oracle_NS),
         "oracle_wiener": (present, mixture_consistent(mixture_S, oracle_NS, config)),
+        "ideal_mask": (present, mixture_consistent(mixture_S, true_NS, config)),
     }
     for variant, (sources, result_NS) in results.items():
         for target, wave_S in zip(sources, result_NS, strict=True):

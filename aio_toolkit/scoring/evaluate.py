@@ -3,7 +3,6 @@
 import functools
 import itertools
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.data.mixing import pad_or_crop
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
+from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.scoring import bootstrap
 from aio_toolkit.scoring.bootstrap import mean_figure
@@ -145,12 +145,8 @@ def _score_audio(audio: dict[str, list[AudioOutputs]], sample_rate: int, num_job
     work = functools.partial(score_utterance, sample_rate=sample_rate)
     if not items:
         return {}
-    if num_jobs <= 1:
-        scores = iter([work(item) for item in progress(items, "score audio")])
-    else:
-        with ProcessPoolExecutor(num_jobs) as pool:
-            scored = pool.map(work, items, chunksize=8)
-            scores = iter(list(progress(scored, "score audio", total=len(items))))
+    scored = parallel_map(work, items, num_jobs, chunksize=8)
+    scores = iter(list(progress(scored, "score audio", total=len(items))))
     return {name: list(itertools.islice(scores, len(of_task))) for name, of_task in audio.items()}
 
 

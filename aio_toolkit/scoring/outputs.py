@@ -8,8 +8,8 @@ from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
 
-# The model's two outputs, and the same two for a model that makes no error.
-OUTPUTS = ("codec", "wiener", "oracle_codec", "oracle_wiener")
+# The model's two outputs, the same two of a model that makes no error, and masks made of the true sources.
+OUTPUTS = ("codec", "wiener", "oracle_codec", "oracle_wiener", "ideal_mask")
 MAX_SHOWN = 10
 
 

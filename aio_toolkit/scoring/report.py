@@ -17,13 +17,15 @@ RESULTS_MD = "RESULTS.md"
 Figure = dict[str, Any]
 
 HEADER = (
-    "task", "metric", "score", "wiener", "mixture", "oracle", "oracle wiener", "gain", "wiener gain", "utts"
+    "task", "metric", "score", "wiener", "mixture", "oracle", "oracle wiener", "ideal mask", "gain", "wiener gain",
+    "utts",
 )  # fmt: skip
 LEGEND = """\
 Intervals: 95 % bootstrap over utterances. WER in %, lower is better; BLEU and SI-SDR (dB), higher is better.
 Audio: score = the codec's output; wiener = that output as a Wiener filter on the mixture; mixture = the input
 unprocessed, the floor; oracle = the true targets through the codec, the ceiling of score; oracle wiener = the
-ceiling of wiener; gain = score less mixture, wiener gain = wiener less mixture."""
+ceiling of wiener; ideal mask = the same filter made of the true targets, without a codec; gain = score less
+mixture, wiener gain = wiener less mixture."""
 
 
 def write_report(decode: Path, results: dict[str, Any]) -> str:
@@ -85,7 +87,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _text_row(name: str, result: dict[str, Any]) -> list[str]:
-    return [name, result["metric"], _cell(result["score"]), *["-"] * 6, str(result["num_utterances"])]
+    return [name, result["metric"], _cell(result["score"]), *["-"] * 7, str(result["num_utterances"])]
 
 
 def _audio_row(name: str, metric: str, figures: dict[str, Any]) -> list[str]:
@@ -95,7 +97,7 @@ def _audio_row(name: str, metric: str, figures: dict[str, Any]) -> list[str]:
         metric,
         _cell(outputs.get("codec")),
         _cell(outputs.get("wiener")),
-        *(_short_cell(outputs.get(output)) for output in ("mixture", "oracle_codec", "oracle_wiener")),
+        *(_short_cell(outputs.get(output)) for output in ("mixture", "oracle_codec", "oracle_wiener", "ideal_mask")),
         _cell(gains.get("codec")),
         _cell(gains.get("wiener")),
         str(outputs["codec"]["n"]),

@@ -24,6 +24,7 @@ codec_args=                           # key=value pairs that win over codec_conf
 ssl_args=                             # key=value pairs that win over ssl_config
 train_args=                           # key=value pairs that win over train_config
 decode_args=                          # key=value pairs that win over decode_config
+dumpdir=dump                          # folder of codes and features, of one codec
 expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
 python=python                         # Python interpreter; the default is the one of tools/venv
@@ -130,10 +131,10 @@ fi
 ssl_exp=$expdir/$(stem "$ssl_config")$(suffix "$ssl_args")
 aio_exp=$expdir/${tag:-$(stem "$train_config")$(suffix "$train_args $ssl_args")}
 decode_name=$(stem "$decode_config")$(suffix "$decode_args")
-token=dump/token
+token=$dumpdir/token
 splits=$(printf '%s\n' "$train_set" "$dev_set" $test_sets | awk '!seen[$0]++' | xargs)
 data_dirs=$(printf 'data/%s ' $splits)
-dump_dirs=$(printf 'dump/%s ' $splits)
+dump_dirs=$(printf "$dumpdir/%s " $splits)
 decode_dirs=$(for split in $test_sets; do printf '%s ' "$aio_exp/${decode_name}_$split"; done)
 
 if begin 1 "data preparation" "local/data.sh $local_data_opts" "$data_dirs"; then
@@ -149,27 +150,27 @@ if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$token"; then
             --data "data/$train_set" --dev "data/$dev_set" --out "$codec" --set "${trainer[@]}" $codec_args
     fi
     for split in $splits; do
-        logged "dump/tokenize_$split.log" "$python" -m aio_toolkit.bin.tokenize --codec "$codec" \
-            --frontend "$frontend_config" --data "data/$split" --out "dump/$split" --nj "$nj"
+        logged "$dumpdir/tokenize_$split.log" "$python" -m aio_toolkit.bin.tokenize --codec "$codec" \
+            --frontend "$frontend_config" --data "data/$split" --out "$dumpdir/$split" --nj "$nj"
     done
-    logged "dump/train_tokenizer.log" "$python" -m aio_toolkit.bin.train_tokenizer --data "data/$train_set" \
+    logged "$dumpdir/train_tokenizer.log" "$python" -m aio_toolkit.bin.train_tokenizer --data "data/$train_set" \
         --out "$token" --vocab_size "$vocab_size"
     end
 fi
 
-if begin 3 "SSL pre-training" "$ssl_config dump/$train_set dump/$dev_set" "$ssl_exp"; then
-    need 2 dump/{"$train_set","$dev_set"}/{feats,codes_wav}.scp
+if begin 3 "SSL pre-training" "$ssl_config $dumpdir/$train_set $dumpdir/$dev_set" "$ssl_exp"; then
+    need 2 "$dumpdir"/{"$train_set","$dev_set"}/{feats,codes_wav}.scp
     logged "$ssl_exp/train_ssl.log" "$python" -m aio_toolkit.bin.train_ssl --config "$ssl_config" --data data \
-        --dump dump --train_set "$train_set" --dev_set "$dev_set" --out "$ssl_exp" --set "${trainer[@]}" $ssl_args
+        --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set" --out "$ssl_exp" --set "${trainer[@]}" $ssl_args
     end
 fi
 
-if begin 4 "AIO training" "$train_config dump/$train_set dump/$dev_set $token $ssl_exp" "$aio_exp"; then
-    need 2 dump/{"$train_set","$dev_set"}/feats.scp "$token/bpe.model"
+if begin 4 "AIO training" "$train_config $dumpdir/$train_set $dumpdir/$dev_set $token $ssl_exp" "$aio_exp"; then
+    need 2 "$dumpdir"/{"$train_set","$dev_set"}/feats.scp "$token/bpe.model"
     if $train_codec; then need 2 "$codec/codec.safetensors"; fi
     need 3 "$ssl_exp/model.pt"
     logged "$aio_exp/train_aio.log" "$python" -m aio_toolkit.bin.train_aio --config "$train_config" --data data \
-        --dump dump --train_set "$train_set" --dev_set "$dev_set" --ssl "$ssl_exp" --codec "$codec" --token "$token" \
+        --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set" --ssl "$ssl_exp" --codec "$codec" --token "$token" \
         --out "$aio_exp" --set "${trainer[@]}" $train_args
     end
 fi
@@ -177,10 +178,10 @@ fi
 if begin 5 "decoding" "$aio_exp $codec $test_sets" "$decode_dirs"; then
     need 4 "$aio_exp/model.pt"
     for split in $test_sets; do
-        need 2 "dump/$split/feats.scp"
+        need 2 "$dumpdir/$split/feats.scp"
         out=$aio_exp/${decode_name}_$split
         logged "$out.log" "$python" -m aio_toolkit.bin.decode --model "$aio_exp" --codec "$codec" \
-            --data "data/$split" --dump "dump/$split" --out "$out" \
+            --data "data/$split" --dump "$dumpdir/$split" --out "$out" \
             --config "$decode_config" ${decode_args:+--set $decode_args}
     done
     end

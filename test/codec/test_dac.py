@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from aio_toolkit.codec import dac
 from aio_toolkit.codec.base import check_fingerprint
 from aio_toolkit.codec.dac import DacCodec, DacConfig, build_dac, save_dac
-from aio_toolkit.codec.initialise import fit_quantizer, kmeans, normalise_latents, scale_weights
 from aio_toolkit.errors import AioError
 
 # Odd strides: the package's decoder then returns fewer samples than hop times frames.
@@ -61,6 +61,65 @@ def test_decoding_equals_the_packages_own_but_for_the_exact_length(codec, refere
     torch.testing.assert_close(got[:, :shared], want[:, :shared], atol=1e-5, rtol=1e-4)
 
 
+def test_rows_of_several_lengths_are_coded_as_if_alone(codec):
+    lengths_B = torch.tensor([1, 29, 30, 31, 900, 2000])
+    wave_BS = torch.randn(len(lengths_B), 2000)
+    ragged = codec.encode(wave_BS * (torch.arange(2000) < lengths_B[:, None]), lengths_B)
+    for row, length in enumerate(lengths_B.tolist()):
+        alone = codec.encode(wave_BS[row : row + 1, :length])
+        frames = alone.codes_BTQ.shape[1]
+        torch.testing.assert_close(ragged.latents_BTC[row, :frames], alone.latents_BTC[0], atol=1e-5, rtol=1e-4)
+        assert torch.equal(ragged.codes_BTQ[row, :frames], alone.codes_BTQ[0])
+
+
+def test_rows_of_several_lengths_are_decoded_as_if_alone(codec):
+    frames_B = torch.tensor([1, 2, 17, 40])
+    codes_BTQ = torch.randint(11, (len(frames_B), 40, 3))
+    ragged = codec.decode(codes_BTQ, frames_B)
+    for row, frames in enumerate(frames_B.tolist()):
+        alone = codec.decode(codes_BTQ[row : row + 1, :frames])[0]
+        torch.testing.assert_close(ragged[row, : frames * 30], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("S", [1500, 3001, 4470])
+def test_long_audio_in_pieces_is_what_it_is_whole(codec, monkeypatch, S):
+    wave_BS, lengths_B = torch.randn(2, S), torch.tensor([S, S // 3])
+    whole, whole_ragged = codec.encode(wave_BS), codec.encode(wave_BS, lengths_B)
+    decoded = codec.decode(whole.codes_BTQ)
+    monkeypatch.setattr(dac, "PIECE_SECONDS", 30 * 40 / 16000)
+    pieces, pieces_ragged = codec.encode(wave_BS), codec.encode(wave_BS, lengths_B)
+    scale = whole.latents_BTC.square().mean().sqrt()
+    torch.testing.assert_close(pieces.latents_BTC, whole.latents_BTC, atol=1e-4 * scale.item(), rtol=0)
+    assert torch.equal(pieces.codes_BTQ, whole.codes_BTQ)
+    frames = -(-(S // 3) // 30)
+    assert torch.equal(pieces_ragged.codes_BTQ[1, :frames], whole_ragged.codes_BTQ[1, :frames])
+    torch.testing.assert_close(codec.decode(whole.codes_BTQ), decoded, atol=1e-4, rtol=1e-3)
+
+
+def test_leading_codebooks_are_those_of_the_whole_and_decode_alone(codec, reference):
+    wave_BS = torch.randn(1, 600)
+    codes_BTQ = codec.encode(wave_BS).codes_BTQ
+    for count in (1, 2, 3):
+        assert torch.equal(codec.encode(wave_BS, num_codebooks=count).codes_BTQ, codes_BTQ[..., :count])
+        with torch.no_grad():
+            latent = reference.quantizer(reference.encoder(wave_BS[:, None]), count)[0]
+            want = reference.decoder(latent)[:, 0]
+        got = codec.decode(codes_BTQ[..., :count])[:, : want.shape[-1]]
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-3)
+
+
+def test_eight_channels_are_eight_rows(codec):
+    wave_BS = torch.randn(8, 500)
+    codes_BTQ = codec.encode(wave_BS).codes_BTQ
+    for channel in range(8):
+        assert torch.equal(codes_BTQ[channel], codec.encode(wave_BS[channel : channel + 1]).codes_BTQ[0])
+
+
+def test_audio_without_samples_is_refused(codec):
+    with pytest.raises(AioError, match="zero samples"):
+        codec.encode(torch.zeros(1, 0))
+
+
 def test_the_sum_of_chosen_embeddings_is_the_quantised_latent(codec):
     codes_BTQ = torch.randint(11, (2, 7, 3))
     embedding_QVC = codec.codebook_embeddings()
@@ -106,53 +165,17 @@ def test_a_missing_codec_says_how_to_get_one(tmp_path):
         DacCodec.load(str(tmp_path / "weights.pth"))
 
 
-def test_kmeans_finds_clusters_that_are_far_apart():
-    torch.manual_seed(0)
-    centres = torch.tensor([[0.0, 0], [50, 0], [0, 50], [50, 50]])
-    points = (centres[:, None] + torch.randn(4, 200, 2)).flatten(0, 1)
-    found = kmeans(points, 8)
-    assert (torch.cdist(centres, found).min(1).values < 5).all()
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"not a checkpoint")
+    with pytest.raises(AioError, match="weights.pth is no checkpoint"):
+        DacCodec.load(str(tmp_path / "weights.pth"))
 
 
-def test_normalising_latents_leaves_the_wave_as_it_is():
-    torch.manual_seed(0)
-    model = build_dac(CONFIG).eval()
-    scale_weights(model)
-    model.encoder.block[-1].weight_g.data.mul_(7)
-    wave_B1S = torch.randn(2, 1, 600)
+def test_a_checkpoint_of_the_package_gives_the_package_s_codes(reference, tmp_path):
+    reference.save(tmp_path / "weights.pth", package=False)
+    wave_BS = torch.randn(1, 1200)
     with torch.no_grad():
-        latents_BCT = model.encoder(wave_B1S)
-        before = model.decoder(latents_BCT)
-        scaled_NC = normalise_latents(model, latents_BCT.transpose(1, 2).flatten(0, 1))
-        after_BCT = model.encoder(wave_B1S)
-        torch.testing.assert_close(model.decoder(after_BCT), before, atol=1e-3, rtol=1e-3)
-    assert scaled_NC.std().item() == pytest.approx(1.0, abs=1e-5)
-    torch.testing.assert_close(after_BCT.transpose(1, 2).flatten(0, 1), scaled_NC, atol=1e-5, rtol=1e-4)
-
-
-def test_a_fitted_quantizer_explains_more_with_every_codebook():
-    torch.manual_seed(0)
-    model = build_dac(CONFIG).eval()
-    latents_NC = torch.randn(500, 8) @ torch.randn(8, 8)
-    fit_quantizer(model.quantizer, latents_NC)
-    left = []
-    for count in range(1, 4):
-        quantised = model.quantizer(latents_NC.T[None], n_quantizers=count)[0][0].T
-        left.append((latents_NC - quantised).square().mean().item())
-    assert left[0] < latents_NC.square().mean().item()
-    assert left[2] < left[1] < left[0]
-
-
-def test_a_fitted_quantizer_chooses_the_nearest_code_and_not_only_its_direction():
-    torch.manual_seed(0)
-    model = build_dac(CONFIG).eval()
-    latents_NC = torch.randn(500, 8) * torch.rand(500, 1) * 4
-    fit_quantizer(model.quantizer, latents_NC)
-    stage = model.quantizer.quantizers[0]
-    with torch.no_grad():
-        projected_NK = stage.in_proj(latents_NC.T[None])[0].T
-        chosen_N = stage(latents_NC.T[None])[3][0]
-    distance_NV = torch.cdist(projected_NK, stage.codebook.weight)
-    chosen_distance_N = distance_NV.gather(1, chosen_N[:, None])[:, 0]
-    # The constant coordinate makes this exact only in the limit.
-    assert chosen_distance_N.mean() < 1.05 * distance_NV.min(1).values.mean()
+        want = reference.encode(wave_BS[:, None])[1]
+    codec = DacCodec.load(str(tmp_path / "weights.pth"))
+    assert torch.equal(codec.encode(wave_BS).codes_BTQ.transpose(1, 2), want)
+    assert codec.fingerprint["name"] == "weights"

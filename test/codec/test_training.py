@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from aio_toolkit.codec.adversary import AdversaryConfig
 from aio_toolkit.codec.dac import DacCodec, DacConfig
 from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance, write_data_dir
@@ -79,6 +80,25 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data, tmp_path, 
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     for name in whole:
         torch.testing.assert_close(resumed[name], whole[name], atol=1e-4, rtol=1e-3)
+
+
+def test_discriminators_are_trained_along_and_stay_out_of_the_codec(data, tmp_path):
+    adversarial = config(3, 1)
+    adversarial.adversary = AdversaryConfig(weight=1.0, periods=[2], fft_sizes=[256])
+    train_codec(adversarial, data, data, tmp_path / "exp")
+    rows = csv.DictReader(next((tmp_path / "exp").rglob("metrics.csv")).open())
+    row = next(row for row in rows if row.get("train/discriminator"))
+    assert float(row["train/discriminator"]) > 0 and float(row["train/features"]) > 0
+    assert not any("judge" in name for name in weights(tmp_path / "exp"))
+    DacCodec.load(tmp_path / "exp")
+
+
+def test_validation_tells_how_much_of_the_codebooks_is_used(data, tmp_path):
+    train_codec(config(6, 2), data, data, tmp_path / "exp")
+    rows = csv.DictReader(next((tmp_path / "exp").rglob("metrics.csv")).open())
+    (row,) = [row for row in rows if row.get("val/entropy")]
+    assert 0 < float(row["val/entropy_least"]) <= float(row["val/entropy"]) <= 1
+    assert 0 < float(row["val/codes_used"]) <= 1
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(data, tmp_path, monkeypatch):

@@ -42,9 +42,10 @@ def setup(tmp_path, monkeypatch):
     return make_codec(tmp_path / "codec"), tmp_path, utterances
 
 
-def run(setup, dump="dump", jobs=1):
+def run(setup, dump="dump", jobs=1, **options):
     codec, root, _ = setup
-    tokenize.tokenize_data_dir(codec, FRONTEND, root / "data", root / dump, jobs)
+    config = tokenize.TokenizeConfig(codec, FRONTEND, num_jobs=jobs, **options)
+    tokenize.tokenize_data_dir(config, root / "data", root / dump)
     return root / dump
 
 
@@ -96,7 +97,46 @@ def test_codes_of_another_codec_are_not_mixed_in(setup):
     _, root, utterances = setup
     other = make_codec(root / "other", seed=1)
     with pytest.raises(AioError, match="weights_sha256"):
-        tokenize.tokenize_data_dir(other, FRONTEND, root / "data", root / "dump", 1)
+        run((other, root, utterances))
+
+
+def test_codes_of_another_precision_are_not_mixed_in(setup):
+    run(setup)
+    with pytest.raises(AioError, match="precision"):
+        run(setup, precision="bfloat16")
+
+
+def test_batches_of_several_lengths_give_what_single_waves_give(setup):
+    one, many = run(setup, "one"), run(setup, "many", batch_seconds=0.4)
+    for path in one.glob("*.scp"):
+        singles, batched = ArkReader(path), ArkReader(many / path.name)
+        assert list(singles) == list(batched)
+        for key in singles:
+            np.testing.assert_allclose(batched[key], singles[key], atol=1e-4)
+
+
+@pytest.mark.parametrize("most", [0, 5, 10, 100])
+def test_batches_hold_every_wave_once_and_no_more_than_asked(most):
+    lengths = {"a": 3, "b": 7, "c": 1, "d": 3, "e": 12}
+    batches = list(tokenize.batch_by_length(lengths, most))
+    assert sorted(sum(batches, [])) == sorted(lengths)
+    assert all(len(batch) == 1 or max(lengths[key] for key in batch) * len(batch) <= most for batch in batches)
+    assert most != 100 or len(batches) == 1
+
+
+def test_clipped_waves_are_told_from_loud_ones():
+    tone = np.sin(2 * np.pi * 100 * np.arange(16000) / 16000)
+    assert tokenize.looks_clipped(np.clip(3 * tone, -1, 1))
+    assert not tokenize.looks_clipped(0.9 * tone)
+    assert not tokenize.looks_clipped(np.zeros(100))
+    assert not tokenize.looks_clipped(np.array([1.0]))
+
+
+def test_clipped_waves_are_named(setup, capsys):
+    _, _, utterances = setup
+    write_wav(utterances[3].wav, np.sign(np.sin(np.arange(utterances[3].num_samples) / 20)) * 0.999, 16000)
+    run(setup)
+    assert f"1 waves look clipped: {utterances[3].id} (wav)" in capsys.readouterr().out
 
 
 def test_a_wave_of_the_wrong_length_is_named(setup):
@@ -123,7 +163,7 @@ def test_what_the_mixture_holds_besides_the_speech_is_tokenized_too(tmp_path):
     noisy, clean = str(tmp_path / "noisy.wav"), str(tmp_path / "speech.wav")
     write_data_dir(tmp_path / "data", [Utterance("enh-1", "enh", "s", noisy, 1000, {}, {"speech": clean})])
     codec_path = make_codec(tmp_path / "codec")
-    tokenize.tokenize_data_dir(codec_path, FRONTEND, tmp_path / "data", tmp_path / "dump", 1)
+    tokenize.tokenize_data_dir(tokenize.TokenizeConfig(codec_path, FRONTEND), tmp_path / "data", tmp_path / "dump")
     rest = torch.from_numpy(read_audio(noisy, 16000) - read_audio(clean, 16000))[None]
     want = DacCodec.load(codec_path).encode(rest).codes_BTQ[0].numpy()
     np.testing.assert_array_equal(ArkReader(tmp_path / "dump" / "codes_noise.scp", integers=True)["enh-1"], want)

@@ -105,9 +105,7 @@ def _folders(root: Path) -> list[str]:
 
 def _read_subset(folder: Path, speakers: tuple[str, ...]) -> list[Speech]:
     if not folder.is_dir():
-        raise AioError(
-            f"{folder} does not exist. Found beside it: {', '.join(_folders(folder.parent)) or '-'}."
-        )
+        raise AioError(f"{folder} does not exist. Found beside it: {', '.join(_folders(folder.parent)) or '-'}.")
     found = []
     for speaker in speakers or sorted(child.name for child in folder.iterdir() if child.is_dir()):
         if not (folder / speaker).is_dir():

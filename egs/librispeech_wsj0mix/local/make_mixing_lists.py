@@ -37,9 +37,7 @@ def main() -> None:
     clips = split_noise(args.noise, settings) if args.noise else {}
     for index, split in enumerate(SPLITS):
         # A generator per list, so that more of one does not change another.
-        pairs = draw_pairs(
-            speech[split], root, settings, split, np.random.default_rng([settings.seed, index, 0])
-        )
+        pairs = draw_pairs(speech[split], root, settings, split, np.random.default_rng([settings.seed, index, 0]))
         _write_or_remove(args.lists / SPEAKER_LISTS[split], pairs)
         noisy = draw_noisy(
             speech[split],
@@ -133,9 +131,7 @@ def split_noise(directory: Path, settings: DataSettings) -> dict[str, list[str]]
     second = int(np.clip(bounds[1], first + 1, len(order) - 1))
     parts = {"train": order[:first], "dev": order[first:second], "test": order[second:]}
     check_disjoint(parts, "noise recording")
-    return {
-        split: sorted(clip for name in part for clip in recordings[name]) for split, part in parts.items()
-    }
+    return {split: sorted(clip for name in part for clip in recordings[name]) for split, part in parts.items()}
 
 
 def _pick(items: Sequence, rng: np.random.Generator):

@@ -79,9 +79,7 @@ def main() -> None:
     """Write the noisy utterances of all splits and their data dirs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lists", type=Path, required=True, help="folder of noise_{tr,cv,tt}.tsv")
-    parser.add_argument(
-        "--root", type=Path, required=True, help="LibriSpeech: the tree, or the folder above it"
-    )
+    parser.add_argument("--root", type=Path, required=True, help="LibriSpeech: the tree, or the folder above it")
     parser.add_argument("--noise", type=Path, required=True, help="folder of noise clips")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the audio to write")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data dirs to write")

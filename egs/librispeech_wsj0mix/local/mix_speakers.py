@@ -52,9 +52,7 @@ class SpeakerPair:
         The energies of the targets differ by snr1 - snr2 dB exactly. WSJ0-2mix sets the levels by the active
         speech level (ITU-T P.56) of the whole utterances instead, so there pauses and cut ends do not count.
         """
-        first, second = (
-            read_audio(str(self.root / path), SAMPLE_RATE) for path in (self.line.path1, self.line.path2)
-        )
+        first, second = (read_audio(str(self.root / path), SAMPLE_RATE) for path in (self.line.path1, self.line.path2))
         length = min(len(first), len(second), self.max_samples or len(first))
         first, second = first[:length], second[:length]
         second = scale_to_snr(first, second, float(self.line.snr1) - float(self.line.snr2))
@@ -66,9 +64,7 @@ def main() -> None:
     """Write the mixtures of all splits and their data dirs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lists", type=Path, required=True, help="folder of mix_2_spk_{tr,cv,tt}.txt")
-    parser.add_argument(
-        "--root", type=Path, required=True, help="folder that the paths start from, or next to it"
-    )
+    parser.add_argument("--root", type=Path, required=True, help="folder that the paths start from, or next to it")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the audio to write")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data dirs to write")
     parser.add_argument("--nj", type=int, default=1, help="processes")
@@ -77,9 +73,7 @@ def main() -> None:
 
     settings = load_settings(args.config)
     if not args.lists.is_dir():
-        raise AioError(
-            f"--lists {args.lists} is not a folder. Name the one with {', '.join(SPEAKER_LISTS.values())}."
-        )
+        raise AioError(f"--lists {args.lists} is not a folder. Name the one with {', '.join(SPEAKER_LISTS.values())}.")
     for name, split in settings.splits().items():
         path = args.lists / SPEAKER_LISTS[name]
         if not path.exists():

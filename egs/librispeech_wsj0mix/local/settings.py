@@ -80,17 +80,13 @@ def load_settings(path: Path) -> DataSettings:
     if settings.enh_snr_db[0] > settings.enh_snr_db[1] or settings.sep_snr_db < 0:
         raise AioError(f"{path}: enh_snr_db is [lowest, highest], and sep_snr_db is not negative. Mend them.")
     if min(settings.noise_shares) < 0 or sum(settings.noise_shares) <= 0:
-        raise AioError(
-            f"{path}: noise_shares are {settings.noise_shares}. Give shares that are not negative."
-        )
+        raise AioError(f"{path}: noise_shares are {settings.noise_shares}. Give shares that are not negative.")
     return settings
 
 
 def config_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--config`, which every program of this folder takes."""
-    parser.add_argument(
-        "--config", type=Path, default=Path("conf/data.yaml"), help="sizes, levels and splits"
-    )
+    parser.add_argument("--config", type=Path, default=Path("conf/data.yaml"), help="sizes, levels and splits")
 
 
 def check_disjoint(parts: Mapping[str, Iterable[str]], what: str) -> None:

@@ -119,9 +119,7 @@ def _map(function: partial, jobs: Sequence[Job], nj: int) -> Iterator[Utterance]
 def _adopt(folder: Path, stamp: dict[str, Any]) -> None:
     path = folder / "stamp.json"
     if folder.is_dir() and os.listdir(folder) and not path.exists():
-        raise AioError(
-            f"{folder} has files but no stamp.json, so this program did not make it. Move it away."
-        )
+        raise AioError(f"{folder} has files but no stamp.json, so this program did not make it. Move it away.")
     if path.exists() and read_json(path) != stamp:
         print(f"{folder}: other lists or settings than before, making it again")
         shutil.rmtree(folder)

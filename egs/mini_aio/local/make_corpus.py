@@ -74,9 +74,7 @@ def main() -> None:
     make_corpus(config, args.corpus, args.data, args.seed, args.nj, args.scale)
 
 
-def make_corpus(
-    config: CorpusConfig, corpus: Path, data: Path, seed: int = 0, nj: int = 1, scale: float = 1.0
-) -> None:
+def make_corpus(config: CorpusConfig, corpus: Path, data: Path, seed: int = 0, nj: int = 1, scale: float = 1.0) -> None:
     """Make the audio under `corpus`, the data dirs under `data`, and `corpus/manifest.tsv` last.
 
     Raises:

@@ -95,8 +95,7 @@ def _two_speakers(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
     second, _ = sentences.draw_sentence(rng, job.split, num_words=len(first.split()))
     pair = rng.choice(len(voices.voices(job.split)), size=2, replace=False)
     speeches = [
-        _speech(rng, job.split, levels, text, int(voice))
-        for text, voice in zip((first, second), pair, strict=True)
+        _speech(rng, job.split, levels, text, int(voice)) for text, voice in zip((first, second), pair, strict=True)
     ]
 
     def render() -> Waves:
@@ -162,9 +161,7 @@ _DRAFTS = {
 }
 
 
-def _speech(
-    rng: np.random.Generator, split: str, levels: Levels, text: str, voice: int | None = None
-) -> voices.Speech:
+def _speech(rng: np.random.Generator, split: str, levels: Levels, text: str, voice: int | None = None) -> voices.Speech:
     speakers = voices.voices(split)
     voice = int(rng.integers(len(speakers))) if voice is None else voice
 
@@ -175,9 +172,7 @@ def _speech(
     return voices.Speech(text, speakers[voice], rate, pitch, pitch_range)
 
 
-def _mix(
-    targets: dict[str, np.ndarray], background: np.ndarray, levels: Levels, rng: np.random.Generator
-) -> Waves:
+def _mix(targets: dict[str, np.ndarray], background: np.ndarray, levels: Levels, rng: np.random.Generator) -> Waves:
     """Sum and scale to a random peak; all waves on the grid of 16-bit samples, so files add up exactly."""
     total = np.sum([background, *targets.values()], axis=0)
     scaled = peak_normalise([total, background, *targets.values()], peak=rng.uniform(*levels.peak))

@@ -68,8 +68,7 @@ def render(song: Song, rng: np.random.Generator, num_samples: int) -> dict[str, 
         "other": _other(song, rng, num_samples),
     }
     return {
-        name: wave * 10 ** (rng.uniform(-4, 2) / 20) * 0.1 / np.sqrt(np.mean(wave**2))
-        for name, wave in stems.items()
+        name: wave * 10 ** (rng.uniform(-4, 2) / 20) * 0.1 / np.sqrt(np.mean(wave**2)) for name, wave in stems.items()
     }
 
 

@@ -1,0 +1,1 @@
+"""What a codec and a trained model can and cannot do."""

@@ -1,0 +1,127 @@
+"""Tokenization against the `dac` package's own command: whole processes, same files, same machine, one run.
+
+For each codec it prints how many times faster than real time each of them is, and what of the codes bfloat16
+changes. The audio is generated; the 16 kHz architecture of the package has random weights.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aio_toolkit.codec.dac import DacCodec, DacConfig, build_dac, save_dac
+from aio_toolkit.data.arks import ArkReader
+from aio_toolkit.data.audio import read_audio, write_wav
+from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.scoring.separation import si_sdr_by_query
+
+SAMPLE_RATE = 16000
+REPO = Path(__file__).resolve().parents[2]
+FRONTEND = "log_mel: false\ncodec_latents: true\n"
+
+
+def main() -> None:
+    """Make audio, compare, print a line per codec."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=240.0, help="audio to tokenize")
+    parser.add_argument("--codec", type=Path, default=REPO / "egs/mini_aio/codec", help="trained codec to compare")
+    parser.add_argument("--nj", type=int, default=len(os.sched_getaffinity(0)), help="processes of our command")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        seconds = make_audio(root, args.seconds)
+        official = root / "official"
+        save_dac(official, build_dac(DacConfig()), DacConfig())
+        for title, codec in (("dac 16 kHz architecture", official), ("mini codec", args.codec)):
+            print(compare(title, codec, root, seconds, args.nj), flush=True)
+
+
+def make_audio(root: Path, seconds: float) -> float:
+    """Write files of 5 to 15 s of gliding tones in noise and their data dir; return their total length."""
+    rng, total, utterances = np.random.default_rng(0), 0.0, []
+    (root / "frontend.yaml").write_text(FRONTEND)
+    while total < seconds:
+        t = np.arange(int(rng.uniform(5, 15) * SAMPLE_RATE)) / SAMPLE_RATE
+        pitch = rng.uniform(100, 800) * (1 + 0.3 * np.sin(2 * np.pi * rng.uniform(0.2, 2) * t))
+        tone = sum(np.sin(k * 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE) / k for k in range(1, 6))
+        wave = 0.1 * tone * (1 + np.sin(2 * np.pi * 3 * t)) + 0.01 * rng.standard_normal(len(t))
+        id = f"asr-{len(utterances):04d}"
+        path = root / "audio" / f"{id}.wav"
+        write_wav(path, wave, SAMPLE_RATE)
+        utterances.append(Utterance(id, "asr", id, str(path), len(wave), {"text": "a"}))
+        total += len(t) / SAMPLE_RATE
+    write_data_dir(root / "data", utterances)
+    return total
+
+
+def compare(title: str, codec: Path, root: Path, seconds: float, num_jobs: int) -> str:
+    """One line of ratios."""
+    weights = root / "weights.pth"
+    package_model(codec).save(weights, package=False)
+    theirs = timed(
+        [sys.executable, "-m", "dac", "encode", str(root / "audio"), "--output", str(root / "theirs"),
+         "--weights_path", str(weights), "--device", "cpu"]
+    )  # fmt: skip
+    ours = {}
+    for precision in ("float32", "bfloat16"):
+        out = root / f"{codec.name}_{precision}"
+        ours[precision] = timed(
+            [sys.executable, "-m", "aio_toolkit.bin.tokenize", "--codec", str(codec), "--frontend",
+             str(root / "frontend.yaml"), "--data", str(root / "data"), "--out", str(out), "--nj", str(num_jobs),
+             "--precision", precision]
+        )  # fmt: skip
+    changed, loss = difference(codec, root)
+    return (
+        f"{title}: dac encode {seconds / theirs:.1f} x real time; float32 {seconds / ours['float32']:.1f} x "
+        f"({theirs / ours['float32']:.2f} times dac encode); bfloat16 {seconds / ours['bfloat16']:.1f} x "
+        f"({theirs / ours['bfloat16']:.2f} times), {100 * changed:.1f} % of codes differ, SI-SDR {loss:+.2f} dB"
+    )
+
+
+def package_model(codec: Path) -> torch.nn.Module:
+    """The package's model with the codec's weights, weight norm not folded away."""
+    from safetensors.torch import load_file
+
+    from aio_toolkit.codec.dac import CONFIG, WEIGHTS
+    from aio_toolkit.config import load_config
+
+    model = build_dac(load_config(DacConfig, codec / CONFIG))
+    model.load_state_dict(load_file(codec / WEIGHTS))
+    return model
+
+
+def timed(command: list[str]) -> float:
+    """Seconds that a command takes, start to end."""
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPO)})
+    if done.returncode:
+        sys.exit(f"error: {' '.join(command)} failed: {done.stderr[-2000:]}")
+    return time.perf_counter() - start
+
+
+def difference(codec_path: Path, root: Path) -> tuple[float, float]:
+    """Share of codes that bfloat16 changes, and what that does to the SI-SDR of the decoded audio in dB."""
+    codec = DacCodec.load(codec_path)
+    reader = {
+        precision: ArkReader(root / f"{codec_path.name}_{precision}" / "codes_wav.scp", integers=True)
+        for precision in ("float32", "bfloat16")
+    }
+    changed, scores = [], []
+    for id in reader["float32"]:
+        codes = {precision: torch.from_numpy(of[id]) for precision, of in reader.items()}
+        changed.append((codes["float32"] != codes["bfloat16"]).float().mean().item())
+        reference_1S = read_audio(str(root / "audio" / f"{id}.wav"), SAMPLE_RATE)[None]
+        decoded = {p: codec.decode(c[None])[:, : reference_1S.shape[1]].numpy() for p, c in codes.items()}
+        scores.append([si_sdr_by_query(reference_1S, decoded[p])[0] for p in ("float32", "bfloat16")])
+    mean = np.mean(scores, axis=0)
+    return float(np.mean(changed)), float(mean[1] - mean[0])
+
+
+if __name__ == "__main__":
+    main()
