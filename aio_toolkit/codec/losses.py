@@ -26,8 +26,11 @@ class MultiScaleMelLoss(nn.Module):
         from torchaudio.transforms import MelSpectrogram
 
         self.floor = floor
+        # Zeros at the edges, not a reflection, which audio shorter than half a window does not have.
         self.mels = nn.ModuleList(
-            MelSpectrogram(sample_rate, s.window, hop_length=s.window // 4, n_mels=s.num_mels, power=1.0)
+            MelSpectrogram(
+                sample_rate, s.window, hop_length=s.window // 4, n_mels=s.num_mels, power=1.0, pad_mode="constant"
+            )
             for s in scales
         )
 

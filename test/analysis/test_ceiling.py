@@ -10,7 +10,7 @@ from aio_toolkit.data.audio import read_audio, write_wav
 from aio_toolkit.data.datadir import Utterance, write_data_dir
 from aio_toolkit.decoding.config import AudioConfig
 from aio_toolkit.errors import AioError
-from aio_toolkit.scoring.separation import FLOOR_DB
+from aio_toolkit.scoring.separation import CEILING_DB, FLOOR_DB
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def setup(tmp_path):
 
 def si_sdr(estimate, reference):
     scale = estimate @ reference / (reference @ reference)
-    return 10 * np.log10(np.sum((scale * reference) ** 2) / np.sum((estimate - scale * reference) ** 2))
+    noise = np.sum((estimate - scale * reference) ** 2)
+    return 10 * np.log10(np.sum((scale * reference) ** 2) / noise) if noise > 0 else CEILING_DB
 
 
 def test_rows_are_what_the_codec_leaves_of_the_audible_targets(setup):
