@@ -37,6 +37,10 @@ class Codec(Protocol):
         """Codes and latents of mono waves, padded to a common length."""
         ...
 
+    def quantise(self, latents_BTC: torch.Tensor, num_codebooks: int | None = None) -> torch.Tensor:
+        """Codes (B, T, Q) of latents."""
+        ...
+
     def decode(self, codes_BTQ: torch.Tensor, lengths_B: torch.Tensor | None = None) -> torch.Tensor:
         """Waves (B, T * hop) of the leading codebooks' codes."""
         ...

@@ -35,8 +35,6 @@ class DacConfig:
         n_codebooks: codebooks Q.
         codebook_size: codes V in each.
         codebook_dim: channels in which the nearest code is looked up.
-        quantizer_dropout: share of training crops that keep a random number of leading codebooks, so that few of
-            them sound well too.
     """
 
     sample_rate: int = 16000
@@ -48,7 +46,6 @@ class DacConfig:
     n_codebooks: int = 12
     codebook_size: int = 1024
     codebook_dim: int = 8
-    quantizer_dropout: float = 0.0
 
 
 def build_dac(config: DacConfig) -> torch.nn.Module:
@@ -141,8 +138,13 @@ class DacCodec:
         frames_B = None if lengths_B is None else -(-lengths_B // self.hop)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             latents_BCT = self._in_pieces(self.model.encoder, padded_B1S, frames_B, self.hop, 1).float()
-        codes_BQT = self.model.quantizer(latents_BCT, num_codebooks)[1]
-        return Encoded(codes_BQT.transpose(1, 2), latents_BCT.transpose(1, 2))
+        latents_BTC = latents_BCT.transpose(1, 2)
+        return Encoded(self.quantise(latents_BTC, num_codebooks), latents_BTC)
+
+    @torch.no_grad()
+    def quantise(self, latents_BTC: torch.Tensor, num_codebooks: int | None = None) -> torch.Tensor:
+        """Codes (B, T, Q) of latents, of the leading codebooks where their number is given."""
+        return self.model.quantizer(latents_BTC.transpose(1, 2), num_codebooks)[1].transpose(1, 2)
 
     @torch.no_grad()
     def decode(self, codes_BTQ: torch.Tensor, lengths_B: torch.Tensor | None = None) -> torch.Tensor:

@@ -46,9 +46,18 @@ class MultiScaleMelLoss(nn.Module):
 def snr(estimate_BS: torch.Tensor, reference_BS: torch.Tensor, ceiling: float = 30.0) -> torch.Tensor:
     """Signal-to-noise ratio (B,) in dB, at most `ceiling`.
 
-    Not scale-invariant: SI-SDR has next to no gradient at the start, when estimate and reference are unrelated,
-    and training falls into silence.
+    Not scale-invariant, so the codec keeps levels; and it has a gradient where estimate and reference are unrelated.
     """
     energy_B = reference_BS.square().sum(-1)
     noise_B = (reference_BS - estimate_BS).square().sum(-1) + 10 ** (-ceiling / 10) * energy_B
     return 10 * ((energy_B + 1e-6) / (noise_B + 1e-6)).log10()
+
+
+def si_sdr(estimate_BS: torch.Tensor, reference_BS: torch.Tensor, ceiling: float = 30.0) -> torch.Tensor:
+    """Scale-invariant SDR (B,) in dB (Le Roux et al. 2019), at most `ceiling`.
+
+    Unlike SNR it does not reward silence for a signal that the codec finds hard.
+    """
+    energy_B1 = reference_BS.square().sum(-1, keepdim=True) + 1e-6
+    target_BS = (estimate_BS * reference_BS).sum(-1, keepdim=True) / energy_B1 * reference_BS
+    return snr(estimate_BS, target_BS, ceiling)

@@ -8,14 +8,29 @@ from aio_toolkit.decoding.wiener import wiener
 from aio_toolkit.errors import AioError
 from aio_toolkit.heads.codes import CodesHead
 
-MODES = ("soft", "argmax")
+MODES = ("latent", "soft", "argmax")
 
 
 def estimate_waves(
-    head: CodesHead, codec: Codec, h_TD: torch.Tensor, task: str, num_samples: int, mode: str
+    head: CodesHead, codec: Codec, h_TD: torch.Tensor, mixture_TC: torch.Tensor, task: str, num_samples: int, mode: str
 ) -> torch.Tensor:
-    """Plain codec output (N, S) of every target of one utterance, from its backbone frames."""
-    if mode == "soft":
+    """Plain codec output (N, S) of every target of one utterance.
+
+    Args:
+        head: the codes head.
+        codec: the codec whose codes it predicts.
+        h_TD: the utterance's backbone frames.
+        mixture_TC: its codec latents.
+        task: its task.
+        num_samples: S.
+        mode: one of `MODES`, see `decoding.config.AudioConfig`.
+
+    Raises:
+        AioError: unknown mode.
+    """
+    if mode == "latent":
+        waves_NS = codec.decode(codec.quantise(head.latents(h_TD[None], task, mixture_TC[None])[0]))
+    elif mode == "soft":
         waves_NS = codec.decode_latents(head.soft_latents(h_TD[None], task)[0])
     elif mode == "argmax":
         waves_NS = codec.decode(head.argmax_codes(h_TD[None], task)[0])

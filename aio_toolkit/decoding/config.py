@@ -25,13 +25,14 @@ class AudioConfig:
     """From head to wave.
 
     Attributes:
-        mode: `argmax` decodes the most likely code of every codebook; `soft` decodes the expected latent, which is
-            nearer the reference in SI-SDR but not a sequence of codes.
+        mode: `latent` decodes the codes that the codec's quantizer makes of the estimated latent; `argmax` the most
+            likely code of every predicted codebook; `soft` the latent expected under their probabilities, which is
+            nearer the reference in SI-SDR than `argmax` but not a sequence of codes.
         wiener_window: STFT window of the mixture-consistent filter, in samples.
         wiener_power: exponent of its masks.
     """
 
-    mode: str = "soft"
+    mode: str = "latent"
     wiener_window: int = 512
     wiener_power: float = 2.0
 

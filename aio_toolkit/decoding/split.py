@@ -12,7 +12,7 @@ from aio_toolkit.codec.base import Codec, check_fingerprint
 from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.data.arks import ArkReader
 from aio_toolkit.data.audio import write_wav
-from aio_toolkit.data.batch import Example, collate
+from aio_toolkit.data.batch import Batch, Example, collate
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.dataset import DumpDataset
 from aio_toolkit.data.sampler import fixed_batches
@@ -60,16 +60,19 @@ def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: P
         batches = _encoded(model, dataset, task, frames_per_batch, out)
         if task.output == "text":
             search = build_search(model.text_head, vocabulary, name, config.text)
-            for utterances, h_BTD, lengths_B in batches:
-                sentences = decode_text(search, vocabulary, h_BTD, lengths_B, config.text)
+            for utterances, inputs, h_BTD in batches:
+                sentences = decode_text(search, vocabulary, h_BTD, inputs.lengths_B, config.text)
                 for utterance, sentence in zip(utterances, sentences, strict=True):
                     _write_text(_text_path(out, utterance), sentence)
         else:
             targets = {source for u in dataset.utterances if u.task == name for source in present_sources(u)}
             codes = {target: ArkReader(dump / f"codes_{target}.scp", integers=True) for target in targets}
-            for utterances, h_BTD, lengths_B in batches:
-                for utterance, h_TD, length in zip(utterances, h_BTD, lengths_B, strict=True):
-                    _decode_audio(config.audio, model.codes_head, codec, codes, out, utterance, h_TD[:length])
+            for utterances, inputs, h_BTD in batches:
+                mixture_BTC = model.latents_of(inputs.feats_BTF)
+                for row, utterance in enumerate(utterances):
+                    kept = slice(int(inputs.lengths_B[row]))
+                    frames = h_BTD[row, kept], mixture_BTC[row, kept]
+                    _decode_audio(config.audio, model.codes_head, codec, codes, out, utterance, *frames)
         _collect(out, task, [u for u in dataset.utterances if u.task == name])
 
 
@@ -85,8 +88,8 @@ def _begin(out: Path, stamp: dict) -> None:
 
 def _encoded(
     model: AioModel, dataset: DumpDataset, task: Task, frames_per_batch: int, out: Path
-) -> Iterator[tuple[list[Utterance], torch.Tensor, torch.Tensor]]:
-    """Backbone frames of the utterances that are not decoded yet, batch by batch."""
+) -> Iterator[tuple[list[Utterance], Batch, torch.Tensor]]:
+    """Utterances that are not decoded yet, their features and their backbone frames, batch by batch."""
     todo = [
         index
         for index, utterance in enumerate(dataset.utterances)
@@ -100,7 +103,7 @@ def _encoded(
             examples = [Example(u.id, u.task, dataset.feats[u.id]) for u in utterances]
             inputs = collate(examples, model.tasks)
             h_BTD, _ = model.encode(inputs.feats_BTF, inputs.lengths_B, inputs.task_B)
-            yield utterances, h_BTD, inputs.lengths_B
+            yield utterances, inputs, h_BTD
             bar.update(len(batch))
 
 
@@ -112,11 +115,12 @@ def _decode_audio(
     out: Path,
     utterance: Utterance,
     h_TD: torch.Tensor,
+    mixture_TC: torch.Tensor,
 ) -> None:
     """Write the waves of all variants for one utterance."""
     task = get_task(utterance.task)
     mixture_S = torch.from_numpy(read_input(utterance, codec.sample_rate))
-    waves_NS = estimate_waves(head, codec, h_TD, task.name, len(mixture_S), config.mode)
+    waves_NS = estimate_waves(head, codec, h_TD, mixture_TC, task.name, len(mixture_S), config.mode)
     present = present_sources(utterance)
     codes_NTQ = torch.stack([torch.from_numpy(codes[source][utterance.id]) for source in present])
     oracle_NS = codec.decode(codes_NTQ)[:, : len(mixture_S)]

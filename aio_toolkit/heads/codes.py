@@ -1,4 +1,7 @@
-"""Audio as codec codes: one query per target, residual codebooks from coarse to fine."""
+"""Audio as codec codes: one query per target, residual codebooks from coarse to fine, and the latent behind them.
+
+Besides the letters of `heads.base`: C codec latent channels, M rows (frames of all targets).
+"""
 
 import itertools
 from dataclasses import dataclass
@@ -11,14 +14,20 @@ from aio_toolkit.encoders.base import valid_frames
 from aio_toolkit.heads.base import HeadLoss
 from aio_toolkit.tasks import get_task
 
+# Energy, as a share of the mixture's, below which a target is as good as silent.
+FLOOR = 1e-2
+
 
 class CodesHead(nn.Module):
-    """Predicts the codes of every target of every audio task.
+    """Predicts the codes of every target of every audio task, in two ways.
 
-    Codebook q sees the backbone's frame and, as context, the codec's embeddings of the chosen codes 0 ... q-1.
-    In training the context is the true codes for half of the sources and absent for the others, so that one
-    classifier learns both the conditional distribution, which `argmax` decoding needs, and the marginal, whose
+    As classes: codebook q sees the backbone's frame and, as context, the codec's embeddings of the chosen codes
+    0 ... q-1. In training the context is the true codes for half of the sources and absent for the others, so that
+    one classifier learns both the conditional distribution, which `argmax` decoding needs, and the marginal, whose
     expectation is `soft` decoding.
+
+    As a latent, which the codec's quantizer turns into codes: a mask on the mixture's latent plus a remainder. It
+    knows how near two codes are, which classes do not, and what it leaves alone of the mixture keeps its phase.
     """
 
     @dataclass
@@ -27,18 +36,23 @@ class CodesHead(nn.Module):
 
         Attributes:
             hidden: width of each target's own layer.
+            num_codebooks: how many leading codebooks are predicted as classes; all by default.
             codebook_decay: the weight of codebook q in the loss is `codebook_decay ** q`.
-            latent_weight: weight of the squared error of the expected latent, which is what `soft` decodes.
+            codes_weight: weight of the classes' cross-entropy.
+            latent_weight: weight of the latent's log error.
         """
 
         hidden: int = 256
+        num_codebooks: int | None = None
         codebook_decay: float = 0.8
+        codes_weight: float = 1.0
         latent_weight: float = 1.0
 
     def __init__(self, config: Config, width: int, embedding_QVC: torch.Tensor, tasks: list[str]):
         """`embedding_QVC` holds the codec's vector of every code; their sum over Q is the codec's latent."""
         super().__init__()
         Q, V, C = embedding_QVC.shape
+        self.num_codebooks = min(config.num_codebooks or Q, Q)
         self.tasks = {task: get_task(task) for task in tasks}
         self.queries = nn.ModuleDict(
             {f"{t.name}_{target}": nn.Linear(width, config.hidden) for t in self.tasks.values() for target in t.sources}
@@ -47,45 +61,79 @@ class CodesHead(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(config.hidden, 2 * config.hidden), nn.GELU(), nn.Linear(2 * config.hidden, config.hidden)
         )
-        self.context = nn.ModuleList(nn.Linear(C, config.hidden, bias=False) for _ in range(Q - 1))
-        self.classifiers = nn.ModuleList(nn.Linear(config.hidden, V) for _ in range(Q))
+        self.context = nn.ModuleList(nn.Linear(C, config.hidden, bias=False) for _ in range(self.num_codebooks - 1))
+        self.classifiers = nn.ModuleList(nn.Linear(config.hidden, V) for _ in range(self.num_codebooks))
+        self.latent_norm = nn.LayerNorm(config.hidden)
+        self.latent = nn.Linear(config.hidden, 2 * C)
+        # The mixture, evenly shared, is where the estimates start.
+        nn.init.zeros_(self.latent.weight)
+        nn.init.zeros_(self.latent.bias)
         self.register_buffer("embedding_QVC", embedding_QVC.clone())
-        self.latent_weight = config.latent_weight
-        weight_Q = config.codebook_decay ** torch.arange(Q).float()
+        self.codes_weight, self.latent_weight = config.codes_weight, config.latent_weight
+        weight_Q = config.codebook_decay ** torch.arange(self.num_codebooks).float()
         self.register_buffer("codebook_weight_Q", weight_Q / weight_Q.sum())
 
-    def loss(self, h_BTD: torch.Tensor, lengths_B: torch.Tensor, target_BNTQ: torch.Tensor, task: str) -> HeadLoss:
-        """Cross-entropy over codebooks and frames, under the best permutation where the task asks for it."""
+    def loss(
+        self,
+        h_BTD: torch.Tensor,
+        lengths_B: torch.Tensor,
+        target_BNTQ: torch.Tensor,
+        task: str,
+        mixture_BTC: torch.Tensor,
+    ) -> HeadLoss:
+        """Loss of classes and latents, under the best permutation where the task asks for it."""
         target_BNTQ = target_BNTQ.clamp_min(0)
         valid_BT = valid_frames(lengths_B, h_BTD.shape[1])
         g_BNTD = self.split(h_BTD, task)
+        estimate_BNTC = self._latents(g_BNTD, mixture_BTC) * valid_BT[:, None, :, None]
+        true_BNTC = self.embed(target_BNTQ) * valid_BT[:, None, :, None]
         if self.tasks[task].match == "permutation":
-            coarse_BNTV = self.classifiers[0](g_BNTD)
-            target_BNTQ = align(coarse_BNTV, target_BNTQ, valid_BT)
+            order_BN = best_order(latent_errors(estimate_BNTC.detach(), true_BNTC))
+            row_B1 = torch.arange(len(order_BN), device=order_BN.device)[:, None]
+            target_BNTQ, true_BNTC = target_BNTQ[row_B1, order_BN], true_BNTC[row_B1, order_BN]
+        latent, figures = self._latent_loss(estimate_BNTC, true_BNTC, mixture_BTC * valid_BT[..., None])
         # Only the real frames are classified: the classifiers are the costliest layers of the head.
         frames_BNT = valid_BT[:, None].expand(g_BNTD.shape[:3])
         told_BN = torch.rand(g_BNTD.shape[:2], device=g_BNTD.device) < 0.5
         told_M = told_BN[..., None].expand_as(frames_BNT)[frames_BNT]
-        return self._classify(g_BNTD[frames_BNT], target_BNTQ[frames_BNT], told_M)
+        codes, code_figures = self._codes_loss(g_BNTD[frames_BNT], target_BNTQ[frames_BNT], told_M)
+        return HeadLoss(self.codes_weight * codes + self.latent_weight * latent, figures | code_figures)
 
-    def _classify(self, g_MD: torch.Tensor, code_MQ: torch.Tensor, told_M: torch.Tensor) -> HeadLoss:
+    def _latent_loss(
+        self, estimate_BNTC: torch.Tensor, true_BNTC: torch.Tensor, mixture_BTC: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean log of error over energy: the negative SNR of the latents, which follows that of the waves."""
+        floor_B1 = FLOOR * mixture_BTC.square().sum((1, 2))[:, None] + 1e-6
+        error_BN = (estimate_BNTC - true_BNTC).square().sum((2, 3)) + floor_B1
+        energy_BN = true_BNTC.square().sum((2, 3)) + floor_B1
+        log_ratio = (error_BN / energy_BN).log().mean()
+        return log_ratio, {"latent_snr": -10 * log_ratio.detach() / torch.tensor(10.0).log().item()}
+
+    def _codes_loss(
+        self, g_MD: torch.Tensor, code_MQ: torch.Tensor, told_M: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         losses, figures, state_MD = [], {}, g_MD
-        # Expected less true latent; the expectation is a marginal one, so it is taken where no code is told.
-        error_MC = 0.0
         for q, classifier in enumerate(self.classifiers):
             if q > 0:
                 previous_MC = self.embedding_QVC[q - 1][code_MQ[:, q - 1]] * told_M[:, None]
                 state_MD = state_MD + self.context[q - 1](previous_MC)
             logit_MV = classifier(state_MD).float()
-            expected_MC = logit_MV[~told_M].softmax(-1) @ self.embedding_QVC[q]
-            error_MC = error_MC + expected_MC - self.embedding_QVC[q][code_MQ[~told_M, q]]
             losses.append(F.cross_entropy(logit_MV, code_MQ[:, q]))
             figures[f"accuracy_q{q}"] = (logit_MV.detach().argmax(-1) == code_MQ[:, q]).float().mean()
         codes = (torch.stack(losses) * self.codebook_weight_Q).sum()
-        # A sum over rows that may be none, as when every source of a tiny batch is told.
-        latent = error_MC.square().sum() / max(1, error_MC.numel())
-        figures |= {"codes": codes.detach(), "latent": latent.detach()}
-        return HeadLoss(codes + self.latent_weight * latent, figures)
+        return codes, figures | {"codes": codes.detach()}
+
+    def embed(self, code_BNTQ: torch.Tensor) -> torch.Tensor:
+        """The codec's latents (B, N, T, C) of codes."""
+        return sum(F.embedding(code_BNTQ[..., q], self.embedding_QVC[q]) for q in range(code_BNTQ.shape[-1]))
+
+    def latents(self, h_BTD: torch.Tensor, task: str, mixture_BTC: torch.Tensor) -> torch.Tensor:
+        """Estimated latents (B, N, T, C) of each target."""
+        return self._latents(self.split(h_BTD, task), mixture_BTC)
+
+    def _latents(self, g_BNTD: torch.Tensor, mixture_BTC: torch.Tensor) -> torch.Tensor:
+        mask_BNTC, rest_BNTC = self.latent(self.latent_norm(g_BNTD)).float().chunk(2, dim=-1)
+        return (mask_BNTC + 1 / g_BNTD.shape[1]) * mixture_BTC[:, None] + rest_BNTC
 
     def split(self, h_BTD: torch.Tensor, task: str) -> torch.Tensor:
         """Frames (B, N, T, D') of each target of `task`."""
@@ -110,32 +158,18 @@ class CodesHead(nn.Module):
         )
 
 
-def align(coarse_BNTV: torch.Tensor, target_BNTQ: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
-    """Reorder the targets so that the coarsest codebook's cross-entropy is least (Yu et al. 2017, PIT).
+def latent_errors(estimate_BNTC: torch.Tensor, true_BMTC: torch.Tensor) -> torch.Tensor:
+    """Squared error (B, N, M) of every estimate against every target, summed over frames and channels."""
+    return torch.cdist(estimate_BNTC.flatten(2), true_BMTC.flatten(2)).square()
+
+
+def best_order(cost_BNN: torch.Tensor) -> torch.Tensor:
+    """For each estimate the target (B, N) it is to meet, at the least total cost (PIT, Yu et al. 2017).
 
     Args:
-        coarse_BNTV: logits of codebook 0 for each of the N estimates.
-        target_BNTQ: true codes in the data's order.
-        valid_BT: real frames.
-
-    Returns:
-        The targets (B, N, T, Q) in the order of the estimates.
+        cost_BNN: cost of estimate n (first) for target m (second).
     """
-    B, N = target_BNTQ.shape[:2]
-    with torch.no_grad():
-        log_prob_BNTV = coarse_BNTV.float().log_softmax(-1)
-        coarse_BNT = target_BNTQ[..., 0]
-        cost_BNN = torch.stack(
-            [
-                -(
-                    log_prob_BNTV.gather(-1, coarse_BNT[:, m, None, :, None].expand(B, N, -1, 1))[..., 0]
-                    * valid_BT[:, None]
-                ).sum(-1)
-                for m in range(N)
-            ],
-            dim=-1,
-        )
-        orders_PN = torch.tensor(list(itertools.permutations(range(N))), device=cost_BNN.device)
-        cost_BP = cost_BNN[:, torch.arange(N, device=cost_BNN.device), orders_PN].sum(-1)
-        order_BN = orders_PN[cost_BP.argmin(1)]
-        return target_BNTQ[torch.arange(B, device=order_BN.device)[:, None], order_BN]
+    N = cost_BNN.shape[1]
+    orders_PN = torch.tensor(list(itertools.permutations(range(N))), device=cost_BNN.device)
+    cost_BP = cost_BNN[:, torch.arange(N, device=cost_BNN.device), orders_PN].sum(-1)
+    return orders_PN[cost_BP.argmin(1)]

@@ -90,12 +90,16 @@ class AioModel(nn.Module):
         losses = {}
         for task, target in batch.targets.items():
             rows = batch.rows[task]
-            losses[task] = self.head(task).loss(h_BTD[rows], batch.lengths_B[rows], target, task)
+            frames = h_BTD[rows], batch.lengths_B[rows]
+            if get_task(task).output == "text":
+                losses[task] = self.text_head.loss(*frames, target, task)
+            else:
+                losses[task] = self.codes_head.loss(*frames, target, task, self.latents_of(batch.feats_BTF[rows]))
         return AioOutput(losses, tables)
 
-    def head(self, task: str) -> TextHead | CodesHead:
-        """The head that answers `task`."""
-        return self.text_head if get_task(task).output == "text" else self.codes_head
+    def latents_of(self, feats_BTF: torch.Tensor) -> torch.Tensor:
+        """The codec latents (B, T, C) of the input, which stand last in the front end's features."""
+        return feats_BTF[..., -self.codes_head.embedding_QVC.shape[-1] :]
 
 
 def split_by_output(tasks: list[str]) -> tuple[list[str], list[str]]:

@@ -17,19 +17,22 @@ class MaskedCodes(nn.Module):
         Attributes:
             mask_share: expected share of frames hidden, in (0, 1).
             span: frames hidden at a stretch.
+            num_codebooks: how many leading codebooks are predicted; all by default.
             codebook_decay: the weight of codebook q is `codebook_decay ** q`: coarse codes carry the content.
         """
 
         mask_share: float = 0.5
         span: int = 8
+        num_codebooks: int | None = None
         codebook_decay: float = 0.7
 
     def __init__(self, config: Config, width: int, num_codebooks: int, codebook_size: int):
         super().__init__()
         self.config = config
         self.mask_embedding = nn.Parameter(torch.randn(width) * 0.02)
-        self.classifier = nn.Linear(width, num_codebooks * codebook_size)
-        weight_Q = config.codebook_decay ** torch.arange(num_codebooks).float()
+        self.num_codebooks = min(config.num_codebooks or num_codebooks, num_codebooks)
+        self.classifier = nn.Linear(width, self.num_codebooks * codebook_size)
+        weight_Q = config.codebook_decay ** torch.arange(self.num_codebooks).float()
         self.register_buffer("codebook_weight_Q", weight_Q / weight_Q.sum())
 
     def corrupt(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +44,7 @@ class MaskedCodes(nn.Module):
         self, h_BTD: torch.Tensor, hidden_BT: torch.Tensor, codes_BTQ: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Weighted cross-entropy over codebooks on the hidden frames, and accuracy and perplexity of each."""
-        codes_MQ = codes_BTQ[hidden_BT]
+        codes_MQ = codes_BTQ[hidden_BT][:, : self.num_codebooks]
         M, Q = codes_MQ.shape
         logit_MQV = self.classifier(h_BTD[hidden_BT]).float().view(M, Q, -1)
         loss_MQ = F.cross_entropy(logit_MQV.transpose(1, 2), codes_MQ, reduction="none")

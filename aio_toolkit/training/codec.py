@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from aio_toolkit.codec.adversary import Adversary, AdversaryConfig
 from aio_toolkit.codec.dac import WEIGHTS, DacConfig, build_dac, fit_length, save_dac
 from aio_toolkit.codec.initialise import fit_latents, fit_quantizer, initialise, normalise_latents
-from aio_toolkit.codec.losses import MultiScaleMelLoss, snr
+from aio_toolkit.codec.losses import MultiScaleMelLoss, si_sdr, snr
 from aio_toolkit.codec.usage import CodeRevival, count_codes, entropy_share
 from aio_toolkit.data.crops import CropDataset
 from aio_toolkit.data.datadir import read_data_dir
@@ -34,6 +34,8 @@ class CodecTrainConfig:
         batch_size: crops in a step.
         quantise_from: optimiser step at which quantisation begins; the codebooks are fitted there.
         fitting_batches: batches whose frames the codebooks are fitted to.
+        bypass_share: share of the crops in a batch that are not quantised, which keeps the decoder good for expected
+            latents too.
         revive_after: steps after which a code that no frame has chosen moves to where frames are.
         half: write the weights as float16, half the size.
         compile: compile encoder and decoder; minutes at the start, then faster steps.
@@ -41,6 +43,7 @@ class CodecTrainConfig:
         num_workers: loader processes.
         mel_weight: weight of the multi-scale mel distance.
         snr_weight: weight of the negative SNR in dB: it makes the codec keep the wave, not only its sound.
+        si_sdr_weight: weight of the negative SI-SDR in dB.
         codebook_weight: weight of moving codes to latents.
         commitment_weight: weight of moving latents to codes.
         adversary: discriminators, off by default.
@@ -52,13 +55,15 @@ class CodecTrainConfig:
     batch_size: int = 12
     quantise_from: int = 300
     fitting_batches: int = 60
+    bypass_share: float = 0.25
     revive_after: int = 200
     half: bool = False
     compile: bool = False
     dev_crops: int = 48
     num_workers: int = 0
     mel_weight: float = 10.0
-    snr_weight: float = 1.0
+    snr_weight: float = 0.5
+    si_sdr_weight: float = 0.5
     codebook_weight: float = 1.0
     commitment_weight: float = 0.25
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
@@ -211,6 +216,7 @@ class CodecModule(lightning.LightningModule):
         loss = (
             config.mel_weight * mel
             - config.snr_weight * snr_db
+            - config.si_sdr_weight * si_sdr(estimate_BS, wave_BS).mean()
             + config.codebook_weight * codebook
             + config.commitment_weight * commitment
         )
@@ -236,9 +242,11 @@ class CodecModule(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             quantised_BCT, codes_BQT, projected_BPT, commitment, codebook = self.dac.quantizer(latents_BCT)
         count_QV = count_codes(codes_BQT, self.dac.codebook_size)
-        if split == "val":
-            self.count_QV += count_QV
-        else:
+        if split == "train":
+            bypassing = round(self.config.bypass_share * len(latents_BCT))
+            quantised_BCT = torch.cat([latents_BCT[:bypassing], quantised_BCT[bypassing:]])
             revived = self.revival.step(self.dac.quantizer, count_QV, projected_BPT, self.global_step)
             self.log("train/revived", float(revived))
+        else:
+            self.count_QV += count_QV
         return quantised_BCT, commitment, codebook

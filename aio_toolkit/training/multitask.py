@@ -7,6 +7,7 @@ import lightning
 from aio_toolkit.codec.base import check_fingerprint
 from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.data.dataset import AioDataset
+from aio_toolkit.errors import AioError
 from aio_toolkit.models.aio import AioModel, split_by_output
 from aio_toolkit.models.checkpoint import MODEL, load_ssl, save_aio
 from aio_toolkit.text import Vocabulary
@@ -54,6 +55,8 @@ def train_multitask(
     vocabulary = Vocabulary.load(token) if text else None
     embedding_QVC = silence_Q = None
     if audio:
+        if provenance.frontend.get("codec_latents") is False:
+            raise AioError("audio tasks need the input's codec latents: set codec_latents to true in the front end.")
         loaded = DacCodec.load(codec)
         check_fingerprint(loaded.fingerprint, dumped.codec, f"codes in {dump} against the codec {codec}")
         embedding_QVC, silence_Q = loaded.codebook_embeddings(), loaded.silence_codes().numpy()

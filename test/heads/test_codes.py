@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from aio_toolkit.heads.codes import CodesHead, align
+from aio_toolkit.heads.codes import CodesHead, best_order, latent_errors
 
 Q, V, C = 3, 7, 5
 
@@ -17,50 +16,86 @@ def head() -> CodesHead:
     return CodesHead(CodesHead.Config(hidden=12), 10, torch.randn(Q, V, C), ["sep", "sound", "music"])
 
 
-def test_alignment_finds_the_best_permutation_by_exhaustive_search():
+def test_the_best_order_is_that_of_an_exhaustive_search():
     torch.manual_seed(0)
-    logits, target = torch.randn(4, 3, 6, V), torch.randint(V, (4, 3, 6, Q))
-    valid_BT = torch.arange(6)[None] < torch.tensor([6, 4, 1, 5])[:, None]
-    got = align(logits, target, valid_BT)
+    estimate, true = torch.randn(4, 3, 6, C), torch.randn(4, 3, 6, C)
+    order_BN = best_order(latent_errors(estimate, true))
     for b in range(4):
-        T = int(valid_BT[b].sum())
 
-        def cost(order, b=b, T=T):
-            return sum(
-                F.cross_entropy(logits[b, n, :T], target[b, m, :T, 0], reduction="sum") for n, m in enumerate(order)
-            )
+        def cost(order, b=b):
+            return sum(((estimate[b, n] - true[b, m]) ** 2).sum() for n, m in enumerate(order))
 
-        best = min(itertools.permutations(range(3)), key=cost)
-        assert torch.equal(got[b], target[b, list(best)])
+        assert order_BN[b].tolist() == list(min(itertools.permutations(range(3)), key=cost))
 
 
-def test_loss_of_a_permutation_task_does_not_depend_on_the_order_of_references(head):
-    h_BTD, lengths_B, target = torch.randn(2, 9, 10), torch.tensor([9, 6]), torch.randint(V, (2, 2, 9, Q))
+def loss_of(head, h_BTD, lengths_B, target, task, mixture_BTC):
     torch.manual_seed(1)
-    a = head.loss(h_BTD, lengths_B, target, "sep").total
-    torch.manual_seed(1)
-    b = head.loss(h_BTD, lengths_B, target.flip(1), "sep").total
+    return head.loss(h_BTD, lengths_B, target, task, mixture_BTC).total
+
+
+@pytest.fixture
+def trained(head):
+    """A head whose estimates differ from one another, as they do not at the start."""
+    torch.nn.init.normal_(head.latent.weight, std=0.3)
+    return head
+
+
+def test_loss_of_a_permutation_task_does_not_depend_on_the_order_of_references(trained):
+    inputs = torch.randn(2, 9, 10), torch.tensor([9, 6])
+    target, mixture = torch.randint(V, (2, 2, 9, Q)), torch.randn(2, 9, C)
+    a = loss_of(trained, *inputs, target, "sep", mixture)
+    b = loss_of(trained, *inputs, target.flip(1), "sep", mixture)
     torch.testing.assert_close(a, b)
 
 
-def test_loss_of_a_query_task_depends_on_the_order_of_references(head):
-    h_BTD, lengths_B, target = torch.randn(2, 9, 10), torch.tensor([9, 6]), torch.randint(V, (2, 4, 9, Q))
-    torch.manual_seed(1)
-    a = head.loss(h_BTD, lengths_B, target, "music").total
-    torch.manual_seed(1)
-    b = head.loss(h_BTD, lengths_B, target.flip(1), "music").total
+def test_loss_of_a_query_task_depends_on_the_order_of_references(trained):
+    inputs = torch.randn(2, 9, 10), torch.tensor([9, 6])
+    target, mixture = torch.randint(V, (2, 4, 9, Q)), torch.randn(2, 9, C)
+    a = loss_of(trained, *inputs, target, "music", mixture)
+    b = loss_of(trained, *inputs, target.flip(1), "music", mixture)
     assert abs(a - b) > 1e-4
 
 
-def test_padding_does_not_enter_the_loss(head):
-    h_BTD, target = torch.randn(1, 5, 10), torch.randint(V, (1, 2, 5, Q))
-    torch.manual_seed(1)
-    a = head.loss(h_BTD, torch.tensor([5]), target, "sep").total
+def test_padding_does_not_enter_the_loss(trained):
+    h_BTD, target, mixture = torch.randn(1, 5, 10), torch.randint(V, (1, 2, 5, Q)), torch.randn(1, 5, C)
+    a = loss_of(trained, h_BTD, torch.tensor([5]), target, "sep", mixture)
     padded_h = torch.cat([h_BTD, torch.randn(1, 3, 10) * 9], 1)
     padded_target = torch.cat([target, torch.full((1, 2, 3, Q), -1)], 2)
-    torch.manual_seed(1)
-    b = head.loss(padded_h, torch.tensor([5]), padded_target, "sep").total
+    padded_mixture = torch.cat([mixture, torch.randn(1, 3, C) * 9], 1)
+    b = loss_of(trained, padded_h, torch.tensor([5]), padded_target, "sep", padded_mixture)
     torch.testing.assert_close(a, b)
+
+
+def test_the_latent_loss_is_the_negative_log_snr(trained):
+    h_BTD, target, mixture = torch.randn(1, 5, 10), torch.randint(V, (1, 4, 5, Q)), torch.randn(1, 5, C)
+    loss = trained.loss(h_BTD, torch.tensor([5]), target, "music", mixture)
+    true_NTC = trained.embed(target)[0]
+    error_NTC = trained.latents(h_BTD, "music", mixture)[0] - true_NTC
+    floor = 0.01 * mixture.square().sum()
+    snr = [(t.square().sum() + floor) / (e.square().sum() + floor) for t, e in zip(true_NTC, error_NTC, strict=True)]
+    want = torch.stack([10 * value.log10() for value in snr]).mean()
+    torch.testing.assert_close(loss.figures["latent_snr"], want, atol=1e-3, rtol=1e-4)
+
+
+def test_estimates_start_as_equal_shares_of_the_mixture(head):
+    h_BTD, mixture = torch.randn(2, 7, 10), torch.randn(2, 7, C)
+    torch.testing.assert_close(head.latents(h_BTD, "music", mixture), mixture[:, None].expand(2, 4, 7, C) / 4)
+
+
+def test_embedded_codes_sum_the_codec_s_vectors(head):
+    codes = torch.randint(V, (2, 3, 4, Q))
+    want = torch.zeros(2, 3, 4, C)
+    for b, n, t, q in itertools.product(range(2), range(3), range(4), range(Q)):
+        want[b, n, t] += head.embedding_QVC[q, codes[b, n, t, q]]
+    torch.testing.assert_close(head.embed(codes), want)
+
+
+def test_only_the_leading_codebooks_are_classes_where_so_configured():
+    head = CodesHead(CodesHead.Config(hidden=12, num_codebooks=2), 10, torch.randn(Q, V, C), ["sep"])
+    h_BTD, target = torch.randn(1, 5, 10), torch.randint(V, (1, 2, 5, Q))
+    assert head.argmax_codes(h_BTD, "sep").shape == (1, 2, 5, 2)
+    figures = head.loss(h_BTD, torch.tensor([5]), target, "sep", torch.randn(1, 5, C)).figures
+    assert "accuracy_q1" in figures and "accuracy_q2" not in figures
 
 
 def test_argmax_chooses_each_codebook_given_the_choices_before_it(head):
@@ -95,6 +130,8 @@ def test_learns_codes_that_are_a_function_of_the_frames(head):
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
-        head.loss(inputs, torch.full((8,), 12), target, "music").total.backward()
+        loss = head.loss(inputs, torch.full((8,), 12), target, "music", torch.zeros(8, 12, C))
+        loss.total.backward()
         optimizer.step()
     assert (head.argmax_codes(inputs, "music") == target).float().mean() > 0.99
+    assert loss.figures["latent_snr"] > 15
