@@ -2,7 +2,7 @@ SHELL := /usr/bin/env bash
 PYTHON_OF_VENV := tools/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test bench lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -15,6 +15,9 @@ demo: setup  ## run egs/mini_aio from data to the table of results, on the CPU
 
 test: setup  ## run the tests
 	@$(PYTHON_OF_VENV) -m pytest
+
+bench: setup  ## measure speed against peers, as ratios in one run; leave the machine alone meanwhile
+	@for bench in utils/bench/bench_*.py; do PYTHONPATH=. $(PYTHON_OF_VENV) $$bench; done
 
 lint: setup  ## check style and format
 	@$(PYTHON_OF_VENV) -m ruff check .

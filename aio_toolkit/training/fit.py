@@ -4,18 +4,18 @@ import dataclasses
 import difflib
 import inspect
 import logging
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from aio_toolkit.config import load_config, save_config
 from aio_toolkit.errors import AioError
+from aio_toolkit.training.bar import TrainingBar
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 
@@ -39,7 +39,7 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
     checkpoint_every = options.pop("checkpoint_every", 200)
     callbacks = _checkpoints(out, checkpoint_every)
     if options.get("enable_progress_bar", True):
-        callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
+        callbacks.append(TrainingBar())
     options["callbacks"] = [*callbacks, LearningRateMonitor("step"), *map(_instantiate, options.get("callbacks", []))]
     _check_options(options)
     _silence_chatter()

@@ -10,4 +10,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --dev_set dev \
     --test_sets test \
     --vocab_size 200 \
+    --codec codec \
     "$@"

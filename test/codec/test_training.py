@@ -101,6 +101,24 @@ def test_validation_tells_how_much_of_the_codebooks_is_used(data, tmp_path):
     assert 0 < float(row["val/codes_used"]) <= 1
 
 
+def test_the_bar_of_a_resumed_run_shows_how_much_is_left(data, tmp_path, monkeypatch, capsys):
+    original, with_bar = CodecModule.training_step, config(10, 20)
+    with_bar.trainer["enable_progress_bar"] = True
+
+    def dies_at_the_seventh(self, batch, index):
+        if self.global_step == 6 and not list(tmp_path.glob("died")):
+            (tmp_path / "died").touch()
+            raise RuntimeError("killed")
+        return original(self, batch, index)
+
+    monkeypatch.setattr(CodecModule, "training_step", dies_at_the_seventh)
+    with pytest.raises(RuntimeError):
+        train_codec(with_bar, data, data, tmp_path / "exp")
+    capsys.readouterr()
+    train_codec(with_bar, data, data, tmp_path / "exp")
+    assert "10/10" in "".join(capsys.readouterr())
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(data, tmp_path, monkeypatch):
     original = CodecModule.training_step
 

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "local_data_opts": "--scale 0.01",
     "vocab_size": "60",
-    "codec_args": "trainer.max_steps=12 quantise_from=6 trainer.val_check_interval=6 trainer.checkpoint_every=4 "
+    "codec": "",
+    "codec_args": "trainer.max_steps=12 quantise_from=6 fitting_batches=4 trainer.val_check_interval=6 trainer.checkpoint_every=4 "
     "dev_crops=12 batch_size=6 model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
     "model.n_codebooks=2",
     "ssl_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 model.encoder.width=32 "
@@ -63,6 +64,21 @@ def test_every_stage_runs_and_the_table_has_every_task(recipe):
         assert set(outputs) >= {"codec", "wiener", "mixture", "oracle_codec", "oracle_wiener"}
     assert "| asr" in rest.stdout
     assert (decoded / "RESULTS.md").is_file()
+
+
+@pytest.mark.slow
+def test_the_codec_that_comes_with_the_recipe_keeps_the_targets(recipe, monkeypatch):
+    from aio_toolkit.analysis.ceiling import measure_ceiling
+    from aio_toolkit.decoding.config import AudioConfig
+
+    monkeypatch.chdir(recipe)  # data dirs hold paths from here
+    shipped = recipe / "codec"
+    assert sum(path.stat().st_size for path in shipped.iterdir()) <= 8_000_000
+    tasks = measure_ceiling(str(shipped), recipe / "data" / "test", AudioConfig(), codebooks=[32])["tasks"]
+    for task in ("sep", "enh", "music"):
+        figures = tasks[task]
+        assert figures["32 codebooks"]["si_sdr"]["value"] > 5.0, task
+        assert figures["wiener"]["si_sdr"]["value"] > figures["mixture"]["si_sdr"]["value"], task
 
 
 @pytest.mark.slow
