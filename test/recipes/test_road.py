@@ -15,8 +15,8 @@ SMALL = {
     "vocab_size": "60",
     "codec": "",
     "codec_args": "trainer.max_steps=12 quantise_from=6 fitting_batches=4 trainer.val_check_interval=6 "
-    "trainer.checkpoint_every=4 dev_crops=12 batch_size=6 model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
-    "model.n_codebooks=2",
+    "trainer.checkpoint_every=4 dev_crops=12 batch_size=6 model.encoder_dim=4 model.decoder_dim=32 "
+    "model.latent_dim=16 model.codebook_size=32 model.n_codebooks=2",
     "ssl_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 model.encoder.width=32 "
     "model.encoder.hidden=32 model.encoder.num_layers=1",
     "train_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 "

@@ -197,6 +197,23 @@ def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:
     assert "--codec /models/dac" in given[0]
 
 
+def test_codes_of_another_codec_have_a_folder_of_their_own(recipe: Path) -> None:
+    touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
+    touch(
+        *(
+            recipe / f"d2/{split}/{name}"
+            for split in ("train", "dev", "test")
+            for name in ("feats.scp", "codes_wav.scp")
+        )
+    )
+    touch(recipe / "d2/token/bpe.model", recipe / "e2/train_ssl/model.pt", recipe / "e2/train_aio/model.pt")
+    touch(recipe / "e2/train_aio/decode_test/decode.json")
+    result = aio(recipe, "--stage", "2", "--codec", "c", "--dumpdir", "d2", "--expdir", "e2")
+    assert result.returncode == 0, result.stderr
+    paths = re.findall(r"--(?:out|dump|ssl|token|model|decode) (\S+)", " ".join(ran(result)))
+    assert paths and all(path.split("/")[0] in ("d2", "e2") for path in paths)
+
+
 def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
     touch(*(recipe / f"dump/{split}/feats.scp" for split in ("train", "dev")))
     touch(recipe / "dump/token/bpe.model", recipe / "exp/train_ssl/model.pt")
