@@ -19,12 +19,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
     os.close(handle)
-    # mkstemp makes private files; a finished file gets the mode that open() would have given it.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
     try:
         yield Path(name)
+        # mkstemp and some writers make private files; a finished one gets the mode that open() would have given it.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
