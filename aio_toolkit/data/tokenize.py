@@ -20,7 +20,8 @@ from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import get_task
 
-SHARD = 64
+# Utterances in a shard: at most this many, and fewer where they would make fewer shards than this.
+SHARD, SHARDS = 64, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +83,10 @@ def tokenize_data_dir(config: TokenizeConfig, data: Path, dump: Path) -> None:
 
 
 def make_shards(utterances: list[Utterance], folder: Path) -> list[Shard]:
-    """Utterances of similar length together, so that shards cost about the same."""
-    order = sorted(utterances, key=lambda utterance: (utterance.num_samples, utterance.id))
-    return [Shard(first // SHARD, order[first : first + SHARD], folder) for first in range(0, len(order), SHARD)]
+    """Utterances of similar length together, the longest first, so that no process is left with a long one."""
+    order = sorted(utterances, key=lambda utterance: (-utterance.num_samples, utterance.id))
+    size = min(SHARD, -(-len(order) // SHARDS))
+    return [Shard(first // size, order[first : first + size], folder) for first in range(0, len(order), size)]
 
 
 def join_shards(shards: list[Shard], utterances: list[Utterance], dump: Path) -> None:

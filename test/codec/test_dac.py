@@ -37,7 +37,7 @@ def reference(folder):
     return model
 
 
-@pytest.mark.parametrize("S", [1, 29, 30, 31, 777, 4800])
+@pytest.mark.parametrize("S", [1, 29, 30, 31, 777, 4800, 60 * 16000])
 def test_codes_equal_the_packages_own_of_the_same_padded_audio(codec, reference, S):
     wave_BS = torch.randn(2, S)
     encoded = codec.encode(wave_BS)
@@ -134,6 +134,17 @@ def test_soft_decoding_of_certain_posteriors_is_decoding_their_codes(codec):
     posterior = F.one_hot(codes_BTQ, 11).float()
     latent = torch.einsum("btqv,qvc->btc", posterior, codec.codebook_embeddings())
     torch.testing.assert_close(codec.decode_latents(latent), codec.decode(codes_BTQ), atol=1e-4, rtol=1e-4)
+
+
+def test_the_activation_is_bit_equal_to_the_packages():
+    from dac.nn.layers import Snake1d
+
+    theirs = Snake1d(6)
+    theirs.alpha.data.uniform_(-2, 3)
+    x_BXS = torch.randn(2, 6, 1001) * 4
+    with torch.no_grad():
+        want = theirs(x_BXS)
+    assert torch.equal(dac.Snake(theirs.alpha.data)(x_BXS), want)
 
 
 def test_silence_has_one_code_per_codebook(codec):

@@ -61,6 +61,17 @@ def test_codes_are_those_of_the_codec(setup):
     assert frames == {u.id: str(-(-u.num_samples // 320)) for u in utterances}
 
 
+def test_shards_hold_every_utterance_once_the_longest_first(setup, tmp_path):
+    _, _, utterances = setup
+    for many in (utterances, utterances * 30):
+        shards = tokenize.make_shards(many, tmp_path)
+        assert sorted(u.id for shard in shards for u in shard.utterances) == sorted(u.id for u in many)
+        assert max(len(shard.utterances) for shard in shards) <= 3  # SHARD, as set above
+        lengths = [u.num_samples for shard in shards for u in shard.utterances]
+        assert lengths == sorted(lengths, reverse=True)
+    assert len(tokenize.make_shards(utterances, tmp_path)) == len(utterances)
+
+
 def contents(dump):
     return {
         (path.name, key): array.tobytes()
