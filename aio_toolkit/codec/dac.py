@@ -256,6 +256,7 @@ class Snake(torch.nn.Module):
         self.register_buffer("inverse_1X1", (alpha_1X1 + 1e-9).reciprocal())
 
     def forward(self, x_BXS: torch.Tensor) -> torch.Tensor:
+        """The activation of every sample, (B, X, S)."""
         return (x_BXS * self.alpha_1X1).sin_().square_().mul_(self.inverse_1X1).add_(x_BXS)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,15 @@ VARIANTS = ("codec", "wiener", "oracle_codec", "oracle_wiener", "ideal_mask")
 
 
 @torch.inference_mode()
-def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: Path, dump: Path, out: Path) -> None:
+def decode_split(
+    config: DecodeConfig,
+    model_dir: Path,
+    codec_path: str,
+    data: Path,
+    dump: Path,
+    out: Path,
+    tasks: Sequence[str] = (),
+) -> None:
     """Decode the tasks that both model and data dir know.
 
     Args:
@@ -43,25 +51,28 @@ def decode_split(config: DecodeConfig, model_dir: Path, codec_path: str, data: P
         data: data dir.
         dump: its dump.
         out: decode folder.
+        tasks: tasks to decode; all by default.
     """
-    model, vocabulary, provenance = load_aio(model_dir / MODEL)
+    loaded = load_aio(model_dir / MODEL)
+    model, provenance = loaded.model, loaded.provenance
     check_fingerprint(provenance.codec, read_json(dump / "codec.json"), f"codes in {dump} against {model_dir}")
     check_fingerprint(provenance.frontend, read_json(dump / "frontend.json"), f"features in {dump} against {model_dir}")
     _begin(out, {"config": dataclasses.asdict(config), "model": sha256_file(model_dir / MODEL)})
-    dataset = DumpDataset(data, dump, model.tasks)
+    tasks = list(tasks) or model.tasks
+    dataset = DumpDataset(data, dump, tasks)
     codec = None
     if model.codes_head is not None:
         codec = DacCodec.load(codec_path)
         check_fingerprint(provenance.codec, codec.fingerprint, f"{codec_path} against {model_dir}")
 
     frames_per_batch = int(config.batch_seconds * provenance.codec["sample_rate"] / provenance.codec["hop"])
-    for name in model.tasks:
+    for name in tasks:
         task = get_task(name)
         batches = _encoded(model, dataset, task, frames_per_batch, out)
         if task.output == "text":
-            search = build_search(model.text_head, vocabulary, name, config.text)
+            search = build_search(model.text_head, loaded.vocabulary, name, config.text)
             for utterances, inputs, h_BTD in batches:
-                sentences = decode_text(search, vocabulary, h_BTD, inputs.lengths_B, config.text)
+                sentences = decode_text(search, loaded.vocabulary, h_BTD, inputs.lengths_B, config.text)
                 for utterance, sentence in zip(utterances, sentences, strict=True):
                     _write_text(_text_path(out, utterance), sentence)
         else:

@@ -97,16 +97,20 @@ class FeedForward(nn.Module):
 class Mixer(nn.Module):
     """What moves information over time in a block: attention and, where `conv_kernel` > 0, a convolution."""
 
-    def __init__(self, width: int, num_heads: int, conv_kernel: int):
+    def __init__(self, width: int, attention: nn.Module, conv_kernel: int):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = SelfAttention(width, num_heads)
+        self.attention = attention
         self.conv_norm = nn.LayerNorm(width) if conv_kernel else None
         self.conv = ConvModule(width, conv_kernel) if conv_kernel else None
 
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
         """Both, each around a residual connection, (B, T, D)."""
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), valid_BT)
-        if self.conv is not None:
-            x_BTD = x_BTD + self.conv(self.conv_norm(x_BTD), valid_BT)
-        return x_BTD
+        return self.convolve(x_BTD, valid_BT)
+
+    def convolve(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """The convolution alone, where there is one."""
+        if self.conv is None:
+            return x_BTD
+        return x_BTD + self.conv(self.conv_norm(x_BTD), valid_BT)

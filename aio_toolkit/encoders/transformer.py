@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from aio_toolkit.encoders.layers import FeedForward, Mixer
+from aio_toolkit.encoders.layers import FeedForward, Mixer, SelfAttention
 
 
 class TransformerEncoder(nn.Module):
@@ -47,7 +47,7 @@ class TransformerEncoder(nn.Module):
 class _Block(nn.Module):
     def __init__(self, config: TransformerEncoder.Config):
         super().__init__()
-        self.mixer = Mixer(config.width, config.num_heads, config.conv_kernel)
+        self.mixer = Mixer(config.width, SelfAttention(config.width, config.num_heads), config.conv_kernel)
         self.norm = nn.LayerNorm(config.width)
         self.feed_forward = FeedForward(config.width, config.hidden)
 

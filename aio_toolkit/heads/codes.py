@@ -54,9 +54,8 @@ class CodesHead(nn.Module):
         Q, V, C = embedding_QVC.shape
         self.num_codebooks = min(config.num_codebooks or Q, Q)
         self.tasks = {task: get_task(task) for task in tasks}
-        self.queries = nn.ModuleDict(
-            {f"{t.name}_{target}": nn.Linear(width, config.hidden) for t in self.tasks.values() for target in t.sources}
-        )
+        names = [name for task in tasks for name in self._query_names(task)]
+        self.queries = nn.ModuleDict({name: nn.Linear(width, config.hidden) for name in names})
         self.norm = nn.LayerNorm(config.hidden)
         self.mlp = nn.Sequential(
             nn.Linear(config.hidden, 2 * config.hidden), nn.GELU(), nn.Linear(2 * config.hidden, config.hidden)
@@ -72,6 +71,21 @@ class CodesHead(nn.Module):
         self.codes_weight, self.latent_weight = config.codes_weight, config.latent_weight
         weight_Q = config.codebook_decay ** torch.arange(self.num_codebooks).float()
         self.register_buffer("codebook_weight_Q", weight_Q / weight_Q.sum())
+
+    def keep(self, task: str) -> None:
+        """Throw away what only other tasks use."""
+        self.tasks = {task: self.tasks[task]}
+        self.queries = nn.ModuleDict({name: self.queries[name] for name in self._query_names(task)})
+
+    def add_task(self, task: str) -> list[nn.Parameter]:
+        """Make room for one more task; return what is its alone."""
+        first = next(iter(self.queries.values()))
+        self.tasks[task] = get_task(task)
+        self.queries.update({n: nn.Linear(first.in_features, first.out_features) for n in self._query_names(task)})
+        return [parameter for name in self._query_names(task) for parameter in self.queries[name].parameters()]
+
+    def _query_names(self, task: str) -> list[str]:
+        return [f"{task}_{target}" for target in self.tasks[task].sources]
 
     def loss(
         self,
@@ -137,7 +151,7 @@ class CodesHead(nn.Module):
 
     def split(self, h_BTD: torch.Tensor, task: str) -> torch.Tensor:
         """Frames (B, N, T, D') of each target of `task`."""
-        g_BNTD = torch.stack([self.queries[f"{task}_{target}"](h_BTD) for target in self.tasks[task].sources], 1)
+        g_BNTD = torch.stack([self.queries[name](h_BTD) for name in self._query_names(task)], 1)
         return g_BNTD + self.mlp(self.norm(g_BNTD))
 
     def argmax_codes(self, h_BTD: torch.Tensor, task: str) -> torch.Tensor:

@@ -54,6 +54,24 @@ class TextHead(nn.Module):
             use_flash_attn=False,
         )
 
+    def keep(self, task: str) -> None:
+        """Throw away what only other tasks use."""
+        self.start = {task: self.start[task]}
+        self.ctc = nn.ModuleDict({task: self.ctc[task]})
+
+    def add_task(self, task: str, vocabulary: Vocabulary) -> list[nn.Parameter]:
+        """Make room for one more task; return what is its alone.
+
+        Its start token is a row of the decoder's embedding, which trains with the gradient of all other rows zero.
+        """
+        self.start[task] = vocabulary.start(task)
+        self.ctc[task] = CTC(len(vocabulary), self.ctc[next(iter(self.ctc))].ctc_lo.in_features)
+        embedding = self.decoder.embed[0].weight
+        own_V1 = torch.zeros(len(vocabulary), 1, device=embedding.device)
+        own_V1[self.start[task]] = 1
+        embedding.requires_grad_(True).register_hook(lambda gradient: gradient * own_V1)
+        return [*self.ctc[task].parameters(), embedding]
+
     def loss(self, h_BTD: torch.Tensor, lengths_B: torch.Tensor, target_BL: torch.Tensor, task: str) -> HeadLoss:
         """Weighted sum of CTC and attention losses, both per token."""
         # CTC and the small decoder are a few per cent of the compute, and half precision costs them accuracy.

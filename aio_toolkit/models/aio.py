@@ -15,7 +15,7 @@ from aio_toolkit.heads.codes import CodesHead
 from aio_toolkit.heads.text import TextHead
 from aio_toolkit.models.backbone import Backbone
 from aio_toolkit.models.ssl import SslEncoder
-from aio_toolkit.moe.base import RoutingTable
+from aio_toolkit.moe.base import Tables
 from aio_toolkit.tasks import get_task
 from aio_toolkit.text import Vocabulary
 
@@ -25,7 +25,7 @@ class AioOutput:
     """Losses of one batch, per task, and what every MoE layer did."""
 
     losses: dict[str, HeadLoss]
-    tables: list[RoutingTable]
+    tables: Tables
 
 
 class AioModel(nn.Module):
@@ -69,7 +69,7 @@ class AioModel(nn.Module):
 
     def encode(
         self, feats_BTF: torch.Tensor, lengths_B: torch.Tensor, task_B: torch.Tensor
-    ) -> tuple[torch.Tensor, list[RoutingTable]]:
+    ) -> tuple[torch.Tensor, Tables]:
         """Backbone frames (B, T, D) and routing tables.
 
         The backbone reads a learned weighted sum of the frozen encoder's layers (SUPERB, Yang et al. 2021) plus a

@@ -74,17 +74,33 @@ def save_aio(
     _save(path, content)
 
 
-def load_aio(path: Path) -> tuple[AioModel, Vocabulary | None, Provenance]:
-    """Read the multitask model in evaluation mode, with its vocabulary."""
+@dataclasses.dataclass
+class LoadedAio:
+    """A multitask model in evaluation mode and all that was saved with it; `save` writes it back."""
+
+    model: AioModel
+    config: AioModel.Config
+    ssl_config: SslModel.Config
+    vocabulary: Vocabulary | None
+    provenance: Provenance
+
+    def save(self, path: Path) -> None:
+        """Write the model."""
+        save_aio(path, self.model, self.config, self.ssl_config, self.vocabulary, self.provenance)
+
+
+def load_aio(path: Path) -> LoadedAio:
+    """Read the multitask model."""
     content = _load(path, "aio model", stage=4)
-    encoder = SslEncoder(_to_config(SslModel.Config, content["ssl_config"]).encoder, content["num_features"])
+    ssl_config = _to_config(SslModel.Config, content["ssl_config"])
+    config = _to_config(AioModel.Config, content["config"])
+    encoder = SslEncoder(ssl_config.encoder, content["num_features"])
     vocabulary = content["vocabulary"] and Vocabulary(**content["vocabulary"])
     shape = content["embedding_shape"]
     embedding_QVC = None if shape is None else torch.zeros(shape)
-    config = _to_config(AioModel.Config, content["config"])
     model = AioModel(config, content["tasks"], encoder, vocabulary, embedding_QVC)
     model.load_state_dict(content["state"])
-    return model.eval(), vocabulary, Provenance(**content["provenance"])
+    return LoadedAio(model.eval(), config, ssl_config, vocabulary, Provenance(**content["provenance"]))
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The experts' weights and their computation: sort tokens by expert, multiply in groups, put back."""
+"""Feed-forward experts: two-layer networks, of which each token visits a few."""
 
 import torch
 import torch.nn.functional as F
@@ -6,44 +6,50 @@ from torch import nn
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.moe.base import Routing
+from aio_toolkit.moe.dispatch import dispatch, grouped_linear
+
+ACTIVATIONS = ("gelu", "swiglu")
 
 
 class FeedForwardExperts(nn.Module):
-    """E independent two-layer GELU networks. Dropless: every (token, choice) pair is computed."""
+    """E independent networks with GELU or SwiGLU (Shazeer 2020). Dropless: every chosen pair is computed."""
 
-    def __init__(self, width: int, hidden: int, num_experts: int):
+    def __init__(self, width: int, hidden: int, num_experts: int, activation: str = "gelu"):
         super().__init__()
-        if width % 8 or hidden % 8:
-            raise AioError(
-                f"grouped matrix products need multiples of 8, not width {width}, moe.expert_hidden {hidden}."
-            )
+        if activation not in ACTIVATIONS:
+            raise AioError(f"unknown moe.activation '{activation}'. Choose one of: {', '.join(ACTIVATIONS)}.")
+        check_multiples_of_8(width=width, expert_hidden=hidden)
         self.num_experts = num_experts
-        self.w1_EDH = nn.Parameter(torch.empty(num_experts, width, hidden))
-        self.w2_EHD = nn.Parameter(torch.empty(num_experts, hidden, width))
-        for weight in (self.w1_EDH, self.w2_EHD):
-            # The initialisation of nn.Linear, expert by expert.
-            bound = weight.shape[1] ** -0.5
-            nn.init.uniform_(weight, -bound, bound)
+        self.gated = activation == "swiglu"
+        self.w1_EDH = expert_matrices(num_experts, width, 2 * hidden if self.gated else hidden)
+        self.w2_EHD = expert_matrices(num_experts, hidden, width)
 
     def forward(self, x_ND: torch.Tensor, routing: Routing) -> torch.Tensor:
         """Weighted sum (N, D) of the chosen experts' outputs."""
-        N, K = routing.expert_NK.shape
-        order_P = routing.expert_NK.flatten().argsort(stable=True)
-        counts_E = torch.bincount(routing.expert_NK.flatten(), minlength=self.num_experts)
-        ends_E = counts_E.cumsum(0).to(torch.int32)
+        plan = dispatch(routing, self.num_experts)
+        hidden_RH = grouped_linear(plan.scatter(x_ND), self.w1_EDH, plan.ends_E)
+        if self.gated:
+            gate_RH, value_RH = hidden_RH.chunk(2, dim=-1)
+            hidden_RH = F.silu(gate_RH) * value_RH
+        else:
+            hidden_RH = F.gelu(hidden_RH)
+        return plan.combine(grouped_linear(hidden_RH, self.w2_EHD, plan.ends_E), routing.weight_NK)
 
-        dtype = _compute_dtype(x_ND)
-        sorted_PD = x_ND.to(dtype)[order_P // K]
-        hidden_PH = F.gelu(F.grouped_mm(sorted_PD, self.w1_EDH.to(dtype), offs=ends_E))
-        output_PD = F.grouped_mm(hidden_PH, self.w2_EHD.to(dtype), offs=ends_E)
-
-        back_P = torch.empty_like(order_P)
-        back_P[order_P] = torch.arange(N * K, device=order_P.device)
-        output_NKD = output_PD[back_P].view(N, K, -1)
-        return (output_NKD * routing.weight_NK[..., None].to(dtype)).sum(1)
+    def keep(self, experts: list[int]) -> None:
+        """Throw the other experts away; the kept ones are renumbered in the given order."""
+        self.num_experts = len(experts)
+        self.w1_EDH = nn.Parameter(self.w1_EDH.data[experts])
+        self.w2_EHD = nn.Parameter(self.w2_EHD.data[experts])
 
 
-def _compute_dtype(x: torch.Tensor) -> torch.dtype:
-    """Grouped products are not on autocast's list; follow it by hand."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+def expert_matrices(num_experts: int, rows: int, columns: int) -> nn.Parameter:
+    """One matrix an expert, initialised as `nn.Linear` would, expert by expert."""
+    bound = rows**-0.5
+    return nn.Parameter(torch.empty(num_experts, rows, columns).uniform_(-bound, bound))
+
+
+def check_multiples_of_8(**sizes: int) -> None:
+    """Grouped matrix products take no other sizes."""
+    for name, size in sizes.items():
+        if size % 8:
+            raise AioError(f"grouped matrix products need multiples of 8, not moe.{name} = {size}.")

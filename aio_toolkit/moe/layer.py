@@ -1,66 +1,155 @@
-"""The MoE layer: it takes the place of a block's feed-forward layer."""
+"""The MoE layer: it takes the place of a block's feed-forward layer or of its attention."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from aio_toolkit.encoders.layers import FeedForward
+from aio_toolkit.errors import AioError
+from aio_toolkit.moe.attention import AttentionExperts
+from aio_toolkit.moe.balance import BalanceConfig, expected_visits
 from aio_toolkit.moe.base import Routing, RoutingTable
+from aio_toolkit.moe.dispatch import pack, real_frames, unpack
 from aio_toolkit.moe.experts import FeedForwardExperts
-from aio_toolkit.moe.router import TaskRouter
+from aio_toolkit.moe.router import RouterConfig, build_router
 
 
-class MoELayer(nn.Module):
-    """Router and experts over the real frames of a padded batch."""
+@dataclass
+class AttentionConfig:
+    """Attention experts.
 
-    @dataclass
-    class Config:
-        """Mixture of Experts.
+    Attributes:
+        layers: blocks whose attention is a mixture of heads, counted from 0; none by default.
+        num_experts: heads.
+        top_k: heads that each frame visits.
+        head_width: channels of a head.
+    """
 
-        Attributes:
-            num_experts: experts E in each MoE layer; 0 makes every block dense.
-            top_k: experts that each frame visits.
-            expert_hidden: hidden width of one expert. Active compute equals a dense layer of
-                `top_k * expert_hidden`.
-            every: MoE in every n-th block, the others stay dense (M3ViT: 2).
-            noise: standard deviation of the training noise on gate logits.
-            balance_weight: weight of the task-expert mutual information in the loss.
-        """
+    layers: list[int] = field(default_factory=list)
+    num_experts: int = 8
+    top_k: int = 4
+    head_width: int = 48
 
-        num_experts: int = 8
-        top_k: int = 2
-        expert_hidden: int = 384
-        every: int = 2
-        noise: float = 0.1
-        balance_weight: float = 0.01
 
-    def __init__(self, width: int, num_tasks: int, config: Config):
+@dataclass
+class MoEConfig:
+    """Mixture of Experts of the backbone.
+
+    Attributes:
+        layers: blocks with feed-forward experts, counted from 0; None: every second (M3ViT); empty: none, which
+            makes the dense twin of equal active parameters.
+        num_experts: feed-forward experts E in each of those blocks. A single one is a plain dense layer of
+            `expert_hidden`: with `expert_hidden` E times as wide, the dense twin of equal total parameters.
+        top_k: experts that each frame visits, or visits at most under `router.top_p`.
+        expert_hidden: hidden width of one expert. Active compute equals a dense layer of `top_k * expert_hidden`.
+        activation: `gelu` or `swiglu`.
+        shared_hidden: hidden width of an expert that every frame visits besides, with weight 1; 0 leaves it out.
+        attention: attention experts.
+        router: how experts are chosen.
+        balance: what keeps them in use.
+        kept: experts left in each MoE layer, in a model that was cut out of another; see `models.subnetwork`.
+    """
+
+    layers: list[int] | None = None
+    num_experts: int = 8
+    top_k: int = 2
+    expert_hidden: int = 384
+    activation: str = "gelu"
+    shared_hidden: int = 0
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    router: RouterConfig = field(default_factory=RouterConfig)
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    kept: dict[str, int] = field(default_factory=dict)
+
+    def feed_forward_layers(self, num_layers: int) -> list[int]:
+        """Blocks with feed-forward experts in a backbone of so many."""
+        return list(range(1, num_layers, 2)) if self.layers is None else _checked(self.layers, num_layers, "layers")
+
+    def attention_layers(self, num_layers: int) -> list[int]:
+        """Blocks with attention experts in a backbone of so many."""
+        return _checked(self.attention.layers, num_layers, "attention.layers")
+
+
+def _checked(layers: list[int], num_layers: int, key: str) -> list[int]:
+    beyond = [layer for layer in layers if not 0 <= layer < num_layers]
+    if beyond:
+        raise AioError(f"moe.{key} names block {beyond[0]}; the backbone has blocks 0 to {num_layers - 1}.")
+    return layers
+
+
+def _top_k(top_k: int, kept: int | None) -> int:
+    return top_k if kept is None else min(top_k, kept)
+
+
+class MoEFeedForward(nn.Module):
+    """Router and feed-forward experts over the real frames of a padded batch."""
+
+    def __init__(self, width: int, num_tasks: int, config: MoEConfig, kept: int | None = None):
+        """`kept` experts, where they are fewer than the configuration says."""
         super().__init__()
+        num_experts = kept or config.num_experts
         self.num_tasks = num_tasks
-        self.router = TaskRouter(width, num_tasks, config.num_experts, config.top_k, config.noise)
-        self.experts = FeedForwardExperts(width, config.expert_hidden, config.num_experts)
+        self.expected = config.balance.kind == "importance_load"
+        self.router = build_router(width, num_tasks, num_experts, _top_k(config.top_k, kept), config.router)
+        self.experts = FeedForwardExperts(width, config.expert_hidden, num_experts, config.activation)
+        self.shared = FeedForward(width, config.shared_hidden) if config.shared_hidden else None
 
     def forward(
         self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
     ) -> tuple[torch.Tensor, RoutingTable]:
         """Output (B, T, D), zero on padding, and the table of what was routed where."""
-        x_ND = x_BTD[valid_BT]
-        task_N = task_B[:, None].expand_as(valid_BT)[valid_BT]
-        routing = self.router(x_ND, task_N)
+        frame_N = real_frames(valid_BT)
+        x_ND, task_N = pack(x_BTD, frame_N), task_B[frame_N // valid_BT.shape[1]]
+        routing = self.router(x_BTD, task_B, frame_N)
         y_ND = self.experts(x_ND, routing)
-        y_BTD = torch.zeros(x_BTD.shape, dtype=y_ND.dtype, device=y_ND.device)
-        y_BTD[valid_BT] = y_ND
-        return y_BTD, tabulate(routing, task_N, self.num_tasks)
+        if self.shared is not None:
+            y_ND = y_ND + self.shared(x_ND).to(y_ND.dtype)
+        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.expected)
 
 
-def tabulate(routing: Routing, task_N: torch.Tensor, num_tasks: int) -> RoutingTable:
-    """Per-task means of gate probabilities and of expert load."""
-    E = routing.probability_NE.shape[1]
-    member_GN = torch.nn.functional.one_hot(task_N, num_tasks).T.float()
-    tokens_G = member_GN.sum(1)
-    share_GN = member_GN / tokens_G.clamp_min(1)[:, None]
+class MoEAttention(nn.Module):
+    """Router and attention experts over the real frames of a padded batch."""
+
+    def __init__(self, width: int, num_tasks: int, config: MoEConfig, kept: int | None = None):
+        """`kept` experts, where they are fewer than the configuration says."""
+        super().__init__()
+        sizes = config.attention
+        num_experts = kept or sizes.num_experts
+        self.num_tasks = num_tasks
+        self.expected = config.balance.kind == "importance_load"
+        self.router = build_router(width, num_tasks, num_experts, _top_k(sizes.top_k, kept), config.router)
+        self.experts = AttentionExperts(width, sizes.head_width, num_experts)
+
+    def forward(
+        self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
+    ) -> tuple[torch.Tensor, RoutingTable]:
+        """Output (B, T, D), zero on padding, and the table of what was routed where."""
+        frame_N = real_frames(valid_BT)
+        x_ND, task_N = pack(x_BTD, frame_N), task_B[frame_N // valid_BT.shape[1]]
+        routing = self.router(x_BTD, task_B, frame_N)
+        y_ND = self.experts(x_BTD, x_ND, valid_BT, frame_N, routing)
+        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.expected)
+
+
+def tabulate(routing: Routing, task_N: torch.Tensor, num_tasks: int, expected: bool = False) -> RoutingTable:
+    """Sums over the tokens of each task; the expected visits only where they are `expected`, as they cost most."""
     with torch.autocast(task_N.device.type, enabled=False):
-        probability_GE = share_GN @ routing.probability_NE
-        chosen_NE = torch.nn.functional.one_hot(routing.expert_NK, E).float().mean(1)
-        load_GE = share_GN @ chosen_NE
-    return RoutingTable(probability_GE, load_GE, tokens_G > 0)
+        logit_NE = routing.logit_NE
+        E = logit_NE.shape[1]
+        active_NK = torch.ones_like(routing.weight_NK) if routing.active_NK is None else routing.active_NK.float()
+        empty_NE = torch.zeros_like(logit_NE)
+        columns = [
+            empty_NE.scatter(1, routing.expert_NK, active_NK),
+            logit_NE.softmax(-1),
+            empty_NE.scatter(1, routing.expert_NK, routing.weight_NK),
+            expected_visits(routing) if expected else empty_NE,
+            logit_NE.logsumexp(-1, keepdim=True).square(),
+        ]
+        member_GN = F.one_hot(task_N, num_tasks).T.float()
+        parts = (member_GN @ torch.cat(columns, dim=1)).split([E, E, E, E, 1], dim=1)
+        count_GE, probability_GE, importance_GE, expected_GE, square_G1 = parts
+    return RoutingTable(
+        member_GN.sum(1), count_GE.detach(), probability_GE, importance_GE, expected_GE, square_G1[:, 0]
+    )

@@ -76,7 +76,8 @@ def combine(paths: Sequence[Path]) -> str:
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that also lines up as plain text: first column to the left, the rest to the right."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    # A column rule is a colon and at least one dash.
+    widths = [max(2, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
 
     def line(cells: Sequence[str]) -> str:

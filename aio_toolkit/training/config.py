@@ -28,9 +28,15 @@ class DataConfig:
 
 @dataclass
 class SslTrainConfig:
-    """Stage 3."""
+    """Stage 3.
+
+    Attributes:
+        latent_scale: standard deviation that the front end's codec latents are brought to; log-mel bins get 1. There
+            are more latents than mel bins, and most of them say little about words.
+    """
 
     seed: int = 0
+    latent_scale: float = 1.0
     model: SslModel.Config = field(default_factory=SslModel.Config)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -39,11 +45,18 @@ class SslTrainConfig:
 
 @dataclass
 class AioTrainConfig:
-    """Stage 4. `task_weights` scales the losses of the tasks it names; the others weigh 1."""
+    """Stage 4.
+
+    Attributes:
+        task_weights: scales the losses of the tasks it names; the others weigh 1.
+        adapt: experiment folder of a trained model that is to learn the one task of `data.seconds` besides its own;
+            its `model` section counts, not the one here.
+    """
 
     seed: int = 0
     model: AioModel.Config = field(default_factory=AioModel.Config)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     task_weights: dict[str, float] = field(default_factory=dict)
+    adapt: str | None = None
     trainer: dict[str, Any] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """Loaders over the dumped splits, resumable in the middle of a run."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import lightning
@@ -18,8 +19,18 @@ class TaskDataModule(lightning.LightningDataModule):
     and a checkpoint may be written anywhere: the step number alone says which batch is next.
     """
 
-    def __init__(self, train: DumpDataset, dev: DumpDataset, config: DataConfig, seed: int, frame_rate: float):
+    def __init__(
+        self,
+        train: DumpDataset,
+        dev: DumpDataset,
+        config: DataConfig,
+        seed: int,
+        frame_rate: float,
+        tasks: Sequence[str] = (),
+    ):
+        """`tasks` gives the order of task indices; that of `config.seconds` by default."""
         super().__init__()
+        self.tasks = list(tasks or config.seconds)
         self.train, self.dev = train, dev
         self.config, self.seed, self.frame_rate = config, seed, frame_rate
 
@@ -48,7 +59,7 @@ class TaskDataModule(lightning.LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=partial(collate, tasks=list(self.config.seconds)),
+            collate_fn=partial(collate, tasks=self.tasks),
             num_workers=self.config.num_workers,
             persistent_workers=self.config.num_workers > 0,
         )

@@ -31,7 +31,7 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
         out: experiment folder.
 
     Returns:
-        Path of the checkpoint with the least `val/loss`.
+        Path of the checkpoint with the least `val/loss`, or of the last where there was no validation.
     """
     out.mkdir(parents=True, exist_ok=True)
     claim(out, config)
@@ -61,6 +61,8 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
         # Lightning turns Ctrl-C into a silent exit; the user is told how to go on.
         raise KeyboardInterrupt from None
     best = out / "checkpoints" / BEST
+    if not best.is_file():  # the run was too short for a validation
+        trainer.save_checkpoint(last)
     return best if best.is_file() else last
 
 

@@ -7,8 +7,11 @@ from aio_toolkit.data.batch import Batch
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.aio import AioModel, AioOutput
 from aio_toolkit.models.ssl import SslModel
-from aio_toolkit.moe.balance import mutual_information
+from aio_toolkit.moe.balance import build_balance, update_bias
+from aio_toolkit.moe.base import RoutingTable, Tables
+from aio_toolkit.moe.pool import TablePool
 from aio_toolkit.training.config import AioTrainConfig, SslTrainConfig
+from aio_toolkit.training.monitor import RoutingMonitor
 from aio_toolkit.training.optim import build_optimizer
 
 
@@ -64,17 +67,47 @@ class AioModule(_TrainingModule):
 
     model: AioModel
 
+    def __init__(self, model: AioModel, config: AioTrainConfig):
+        super().__init__(model, config)
+        self.balance_config = config.model.backbone.moe.balance
+        self.balance = build_balance(self.balance_config)
+        self.pool = TablePool()
+        self.layers = model.backbone.moe_layers()
+        self.monitor = RoutingMonitor(model.tasks, {name: layer.router.top_k for name, layer in self.layers.items()})
+        self.finished: Tables = {}
+
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         output = self.model(batch)
         total = self._weighted(output)
         for task, loss in output.losses.items():
             self._check(loss.total, batch, f"loss of task {task}")
-        if output.tables:
-            information = torch.stack([mutual_information(table) for table in output.tables])
-            total = total - self.config.model.backbone.moe.balance_weight * information.sum()
-            self._log("train", self._routing_figures(output, information.detach()), len(batch.ids))
+        tables = self.pool.join(output.tables)
+        if self.balance is not None and tables:
+            total = total + self.balance_config.weight * sum(self.balance(table) for table in tables.values())
         self._log_all("train", output, total, len(batch.ids))
         return total
+
+    def optimizer_step(self, *arguments, **options) -> None:
+        """Close the step's routing; move the biases. It is done here because checkpoints are written next."""
+        super().optimizer_step(*arguments, **options)
+        self.finished = self.pool.finish_step()
+        if self.balance_config.kind == "bias":
+            for name, table in self.finished.items():
+                update_bias(self.layers[name].router.bias_E, table, self.balance_config.bias_rate)
+
+    def on_train_batch_end(self, outputs: dict, batch: Batch, index: int) -> None:
+        """Log the routing of an optimiser step that is over."""
+        figures = self.monitor.watch(self.global_step, self.finished)
+        self.log_dict({f"moe/{name}": value for name, value in figures.items()}, batch_size=1)
+        self.finished = {}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """The last step's routing is part of the state: the next micro-batch's loss looks at it."""
+        checkpoint["routing"] = {name: vars(table) for name, table in self.pool.previous.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Go on from the routing of the last step."""
+        self.pool.previous = {name: RoutingTable(**values) for name, values in checkpoint["routing"].items()}
 
     def validation_step(self, batch: Batch, index: int) -> None:
         output = self.model(batch)
@@ -90,12 +123,3 @@ class AioModule(_TrainingModule):
         for task, loss in output.losses.items():
             figures = {f"{task}/{name}": value for name, value in loss.figures.items()}
             self._log(split, {f"{task}/loss": loss.total.detach(), **figures}, batch_size)
-
-    @staticmethod
-    def _routing_figures(output: AioOutput, information: torch.Tensor) -> dict[str, torch.Tensor]:
-        load_LE = torch.stack([table.load_GE[table.present_G].mean(0) for table in output.tables])
-        return {
-            "moe/mutual_information": information.mean(),
-            "moe/largest_load": load_LE.max(),
-            "moe/smallest_load": load_LE.min(),
-        }

@@ -14,7 +14,7 @@ class OptimConfig:
 
     Attributes:
         lr: peak learning rate.
-        weight_decay: on matrices only; biases, norms and embeddings of one vector are left alone.
+        weight_decay: on matrices only; biases, norms and embeddings are left alone.
         warmup_steps: optimiser steps until the peak.
         beta2: AdamW's second-moment decay.
     """
@@ -27,10 +27,13 @@ class OptimConfig:
 
 def build_optimizer(module: nn.Module, config: OptimConfig, max_steps: int) -> dict[str, Any]:
     """AdamW and schedule in the form that Lightning's `configure_optimizers` returns."""
+    embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
     trained = [p for p in module.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), foreach=True)
 

@@ -35,7 +35,8 @@ def pretrain(config: SslTrainConfig, data: Path, dump: Path, out: Path, splits: 
     provenance = read_provenance(dump / splits[0])
     codec = provenance.codec
     model = SslModel(config.model, train[0].feats_TF.shape[1], codec["num_codebooks"], codec["codebook_size"])
-    set_feature_statistics(model, train)
+    latents = codec["latent_dim"] if provenance.frontend.get("codec_latents") else 0
+    set_feature_statistics(model, train, latents, config.latent_scale)
     module = SslModule(model, config)
     batches = TaskDataModule(train, dev, config.data, config.seed, frame_rate(codec))
     best = fit(module, batches, config, out)
@@ -54,10 +55,18 @@ def frame_rate(codec: dict) -> float:
     return codec["sample_rate"] / codec["hop"]
 
 
-def set_feature_statistics(model: SslModel, dataset: DumpDataset, utterances: int = 1000) -> None:
-    """Mean and standard deviation of each feature bin over evenly spaced utterances."""
+def set_feature_statistics(
+    model: SslModel, dataset: DumpDataset, latents: int = 0, latent_scale: float = 1.0, utterances: int = 1000
+) -> None:
+    """Mean and standard deviation of each feature bin over evenly spaced utterances.
+
+    The last `latents` bins are scaled to a deviation of `latent_scale` where the others get one.
+    """
     step = max(1, len(dataset) // utterances)
     frames = torch.cat([torch.from_numpy(dataset[index].feats_TF) for index in range(0, len(dataset), step)])
     model.ssl_encoder.mean_F.copy_(frames.mean(0))
     # A bin that never moves (a mel band above the data's bandwidth) must not be blown up.
-    model.ssl_encoder.std_F.copy_(frames.std(0).clamp_min(1e-3))
+    std_F = frames.std(0).clamp_min(1e-3)
+    if latents:
+        std_F[-latents:] /= latent_scale
+    model.ssl_encoder.std_F.copy_(std_F)

@@ -2,42 +2,13 @@
 
 import pytest
 import torch
+from tiny import ENCODER, TASKS, tiny_batch, tiny_config, tiny_model, with_attention_experts
 
-from aio_toolkit.data.batch import Batch
-from aio_toolkit.encoders.transformer import TransformerEncoder
 from aio_toolkit.errors import AioError
-from aio_toolkit.heads.codes import CodesHead
-from aio_toolkit.heads.text import TextHead
-from aio_toolkit.models.aio import AioModel
-from aio_toolkit.models.backbone import Backbone
 from aio_toolkit.models.checkpoint import Provenance, load_aio, load_ssl, save_aio
-from aio_toolkit.models.ssl import SslEncoder, SslModel
-from aio_toolkit.moe.layer import MoELayer
-
-TASKS = ["asr", "sep"]
-ENCODER = TransformerEncoder.Config(width=16, num_layers=2, num_heads=2, hidden=16)
-
-
-def tiny_config(num_experts: int = 4) -> AioModel.Config:
-    moe = MoELayer.Config(num_experts=num_experts, top_k=2, expert_hidden=16)
-    return AioModel.Config(
-        Backbone.Config(width=16, num_layers=2, num_heads=2, hidden=32, conv_kernel=3, moe=moe),
-        TextHead.Config(num_layers=1, num_heads=2, hidden=16),
-        CodesHead.Config(hidden=16),
-    )
-
-
-def tiny_model(vocabulary, num_experts: int = 4) -> AioModel:
-    torch.manual_seed(0)
-    return AioModel(tiny_config(num_experts), TASKS, SslEncoder(ENCODER, 12), vocabulary, torch.randn(2, 9, 4))
-
-
-def tiny_batch() -> Batch:
-    torch.manual_seed(1)
-    lengths_B = torch.tensor([20, 13, 17, 20])
-    targets = {"asr": torch.randint(1, 20, (2, 4)), "sep": torch.randint(9, (2, 2, 20, 2))}
-    rows = {"asr": slice(0, 2), "sep": slice(2, 4)}
-    return Batch(list("abcd"), torch.tensor([0, 0, 1, 1]), torch.randn(4, 20, 12), lengths_B, None, rows, targets)
+from aio_toolkit.models.ssl import SslModel
+from aio_toolkit.moe.layer import MoEConfig
+from aio_toolkit.moe.router import RouterConfig
 
 
 def test_training_leaves_the_frozen_encoder_bit_equal_and_moves_all_else(vocabulary):
@@ -79,25 +50,59 @@ def test_the_task_changes_the_answer(vocabulary):
     assert (as_is - swapped).abs().max() > 1e-3
 
 
-def test_the_dense_twin_has_no_experts_and_as_many_active_parameters(vocabulary):
-    moe, dense = tiny_model(vocabulary, 4), tiny_model(vocabulary, 0)
-    assert dense(tiny_batch()).tables == []
-    layer = moe.backbone.blocks[1].moe
-    active = 2 * (layer.experts.w1_EDH[0].numel() + layer.experts.w2_EHD[0].numel())
-    feed_forward = dense.backbone.blocks[1].feed_forward
-    assert active == feed_forward.w1.weight.numel() + feed_forward.w2.weight.numel()
+def matrices(module) -> int:
+    """Parameters but for biases, which experts lack, and gates, which dense layers lack."""
+    return sum(p.numel() for n, p in module.named_parameters() if p.ndim > 1 and "gate" not in n)
+
+
+def test_dense_twins_have_no_experts_and_as_many_parameters_active_or_in_all(vocabulary):
+    layer = tiny_model(vocabulary).backbone.blocks[1].feed_forward
+    for twin, share in ((MoEConfig(layers=[]), 2 / 4), (MoEConfig(num_experts=1, expert_hidden=4 * 16), 1)):
+        dense = tiny_model(vocabulary, twin)
+        assert dense(tiny_batch()).tables == {}
+        assert matrices(dense.backbone.blocks[1].feed_forward) == share * matrices(layer)
+        assert matrices(dense.backbone.blocks[0].feed_forward) == 2 * 16 * 32
+
+
+def test_experts_stand_in_the_blocks_that_are_named(vocabulary):
+    moe = with_attention_experts(layers=[0])
+    model = tiny_model(vocabulary, moe)
+    names = ["block0.attention", "block0.feed_forward", "block1.attention"]
+    assert list(model.backbone.moe_layers()) == names
+    assert sorted(model(tiny_batch()).tables) == names
+    with pytest.raises(AioError, match="moe.layers names block 2; the backbone has blocks 0 to 1"):
+        tiny_model(vocabulary, MoEConfig(layers=[0, 2]))
+
+
+@pytest.mark.parametrize("kind", ["per_task", "shared", "task_conditioned"])
+def test_recomputation_changes_neither_gradients_nor_what_is_counted(vocabulary, kind):
+    outputs, gradients = [], []
+    for recompute in (False, True):
+        model = tiny_model(vocabulary, with_attention_experts(router=RouterConfig(kind)), recompute=recompute)
+        torch.manual_seed(3)  # of the router's noise
+        output = model.train()(tiny_batch())
+        torch.manual_seed(4)
+        sum(loss.total for loss in output.losses.values()).backward()
+        outputs.append(output)
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    plain, recomputed = outputs
+    for name, table in plain.tables.items():
+        assert torch.equal(recomputed.tables[name].count_GE, table.count_GE)
+        assert table.tokens_G.tolist() == [33, 37]
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
 
 
 def test_a_checkpoint_gives_back_the_same_model(vocabulary, tmp_path):
     model, batch = tiny_model(vocabulary).eval(), tiny_batch()
     provenance = Provenance({"name": "c"}, {"name": "f"})
     save_aio(tmp_path / "model.pt", model, tiny_config(), SslModel.Config(encoder=ENCODER), vocabulary, provenance)
-    loaded, loaded_vocabulary, loaded_provenance = load_aio(tmp_path / "model.pt")
-    assert loaded_vocabulary.tokens == vocabulary.tokens
-    assert loaded_provenance == provenance
-    assert loaded.tasks == TASKS
+    loaded = load_aio(tmp_path / "model.pt")
+    assert loaded.vocabulary.tokens == vocabulary.tokens
+    assert loaded.provenance == provenance
+    assert loaded.model.tasks == TASKS
     want, _ = model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
-    got, _ = loaded.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
+    got, _ = loaded.model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
     assert torch.equal(got, want)
 
 

@@ -1,88 +1,143 @@
-"""Experts and routers against a loop over tokens."""
+"""Experts against a loop over tokens: outputs and gradients."""
+
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from aio_toolkit.encoders.layers import rotary_angles, rotate
 from aio_toolkit.errors import AioError
+from aio_toolkit.moe.attention import AttentionExperts
 from aio_toolkit.moe.base import Routing
+from aio_toolkit.moe.dispatch import real_frames
 from aio_toolkit.moe.experts import FeedForwardExperts
-from aio_toolkit.moe.layer import MoELayer, tabulate
-from aio_toolkit.moe.router import TaskRouter
+from aio_toolkit.moe.layer import AttentionConfig, MoEAttention, MoEConfig, MoEFeedForward, tabulate
+from aio_toolkit.moe.router import RouterConfig
 
 
-def reference(experts: FeedForwardExperts, x_ND: torch.Tensor, routing: Routing) -> torch.Tensor:
+def random_routing(N: int, E: int, K: int, some_inactive: bool = False) -> Routing:
+    logit_NE = torch.randn(N, E)
+    weight_NK, expert_NK = logit_NE.softmax(-1).topk(K)
+    active_NK = None
+    if some_inactive:
+        active_NK = torch.rand(N, K) < 0.6
+        weight_NK = weight_NK * active_NK
+    return Routing(expert_NK, weight_NK.detach().requires_grad_(), logit_NE, logit_NE, active_NK=active_NK)
+
+
+def pairs(routing: Routing, n: int):
+    """Expert and weight of each active choice of token n."""
+    active = [True] * routing.expert_NK.shape[1] if routing.active_NK is None else routing.active_NK[n].tolist()
+    choices = zip(routing.expert_NK[n].tolist(), routing.weight_NK[n], active, strict=True)
+    return [(expert, weight) for expert, weight, is_active in choices if is_active]
+
+
+def feed_forward_loop(experts: FeedForwardExperts, x_ND: torch.Tensor, routing: Routing) -> torch.Tensor:
     """One token, one expert at a time."""
     rows = []
     for n, x_D in enumerate(x_ND):
         y_D = torch.zeros_like(x_D)
-        for expert, weight in zip(routing.expert_NK[n].tolist(), routing.weight_NK[n], strict=True):
-            y_D = y_D + weight * (F.gelu(x_D @ experts.w1_EDH[expert]) @ experts.w2_EHD[expert])
+        for e, weight in pairs(routing, n):
+            hidden = x_D @ experts.w1_EDH[e]
+            if experts.gated:
+                half = len(hidden) // 2
+                hidden = F.silu(hidden[:half]) * hidden[half:]
+            else:
+                hidden = F.gelu(hidden)
+            y_D = y_D + weight * (hidden @ experts.w2_EHD[e])
         rows.append(y_D)
     return torch.stack(rows)
 
 
-def random_routing(N: int, E: int, K: int) -> Routing:
-    probability_NE = torch.rand(N, E).softmax(-1)
-    weight_NK, expert_NK = probability_NE.topk(K)
-    return Routing(expert_NK, weight_NK.detach().requires_grad_(), probability_NE)
-
-
-@pytest.mark.parametrize(("N", "E", "K"), [(1, 4, 2), (7, 3, 3), (33, 8, 2), (5, 16, 1)])
-def test_output_and_gradients_equal_the_loop_over_tokens(N, E, K):
-    torch.manual_seed(N)
-    experts = FeedForwardExperts(16, 24, E)
-    x_ND = torch.randn(N, 16, requires_grad=True)
-    routing = random_routing(N, E, K)
-    inputs = [x_ND, routing.weight_NK, experts.w1_EDH, experts.w2_EHD]
-    weights_ND = torch.randn(N, 16)
-    got, want = experts(x_ND, routing), reference(experts, x_ND, routing)
+def check_against(got: torch.Tensor, want: torch.Tensor, inputs: list[torch.Tensor]) -> None:
+    """Values and gradients within 1e-5."""
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    weights_ND = torch.randn_like(got)
     got_grads = torch.autograd.grad((got * weights_ND).sum(), inputs)
     want_grads = torch.autograd.grad((want * weights_ND).sum(), inputs, allow_unused=True)
     for got_grad, want_grad in zip(got_grads, want_grads, strict=True):
-        torch.testing.assert_close(got_grad, want_grad, atol=1e-5, rtol=1e-4)
+        want_grad = torch.zeros_like(got_grad) if want_grad is None else want_grad
+        torch.testing.assert_close(got_grad, want_grad, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "swiglu"])
+@pytest.mark.parametrize("some_inactive", [False, True])
+@pytest.mark.parametrize(("N", "E", "K"), [(1, 4, 2), (7, 3, 3), (33, 8, 2), (5, 16, 1)])
+def test_feed_forward_experts_equal_the_loop_over_tokens(N, E, K, activation, some_inactive):
+    torch.manual_seed(N)
+    experts = FeedForwardExperts(16, 24, E, activation)
+    x_ND = torch.randn(N, 16, requires_grad=True)
+    routing = random_routing(N, E, K, some_inactive)
+    inputs = [x_ND, routing.weight_NK, experts.w1_EDH, experts.w2_EHD]
+    check_against(experts(x_ND, routing), feed_forward_loop(experts, x_ND, routing), inputs)
+
+
+def attention_loop(experts: AttentionExperts, x_BTD, valid_BT, routing: Routing) -> torch.Tensor:
+    """One frame, one head at a time, with attention written out."""
+    B, T = valid_BT.shape
+    C = experts.query_EDC.shape[2]
+    cos_TC, sin_TC = rotary_angles(T, C, x_BTD.device)
+    rows, n = [], 0
+    for b in range(B):
+        key_TC, value_TC = (x_BTD[b] @ experts.key_value.weight.T + experts.key_value.bias).split(C, dim=1)
+        turned_TC = rotate(key_TC[None, None], cos_TC, sin_TC)[0, 0]
+        for t in range(T):
+            if not valid_BT[b, t]:
+                continue
+            y_D = torch.zeros(x_BTD.shape[2])
+            for e, weight in pairs(routing, n):
+                query_C = rotate((x_BTD[b, t] @ experts.query_EDC[e])[None, None, None], cos_TC[t], sin_TC[t])[0, 0, 0]
+                scores = [query_C @ turned_TC[s] / math.sqrt(C) for s in range(T) if valid_BT[b, s]]
+                values = [value_TC[s] for s in range(T) if valid_BT[b, s]]
+                shares = torch.stack(scores).softmax(0)
+                seen_C = sum(share * value for share, value in zip(shares, values, strict=True))
+                y_D = y_D + weight * (seen_C @ experts.out_ECD[e])
+            rows.append(y_D)
+            n += 1
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("some_inactive", [False, True])
+@pytest.mark.parametrize(("E", "K"), [(4, 2), (3, 3), (8, 1)])
+def test_attention_experts_equal_the_loop_over_frames(E, K, some_inactive):
+    torch.manual_seed(E)
+    experts = AttentionExperts(16, 8, E)
+    x_BTD = torch.randn(2, 5, 16, requires_grad=True)
+    valid_BT = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    routing = random_routing(8, E, K, some_inactive)
+    got = experts(x_BTD, x_BTD[valid_BT], valid_BT, real_frames(valid_BT), routing)
+    inputs = [x_BTD, routing.weight_NK, experts.query_EDC, experts.out_ECD, *experts.key_value.parameters()]
+    check_against(got, attention_loop(experts, x_BTD, valid_BT, routing), inputs)
 
 
 def test_experts_nobody_chose_are_harmless():
     experts = FeedForwardExperts(8, 16, 5)
-    routing = Routing(torch.full((3, 1), 2), torch.ones(3, 1), torch.full((3, 5), 0.2))
+    logit_NE = torch.zeros(3, 5)
+    routing = Routing(torch.full((3, 1), 2), torch.ones(3, 1), logit_NE, logit_NE)
     x_ND = torch.randn(3, 8)
-    torch.testing.assert_close(experts(x_ND, routing), reference(experts, x_ND, routing))
+    torch.testing.assert_close(experts(x_ND, routing), feed_forward_loop(experts, x_ND, routing))
 
 
-def test_each_token_is_routed_by_the_gate_of_its_task():
-    router = TaskRouter(3, num_tasks=2, num_experts=4, top_k=1, noise=0.0).eval()
-    with torch.no_grad():
-        router.weight_GDE[0, :, 1] = 1.0
-        router.weight_GDE[1, :, 3] = 1.0
-    routing = router(torch.ones(4, 3), torch.tensor([0, 1, 1, 0]))
-    assert routing.expert_NK[:, 0].tolist() == [1, 3, 3, 1]
-    torch.testing.assert_close(routing.weight_NK, torch.ones(4, 1))
+def make_layer(kind: str, **options):
+    config = MoEConfig(
+        num_experts=4,
+        top_k=2,
+        expert_hidden=8,
+        attention=AttentionConfig(num_experts=4, top_k=2, head_width=8),
+        router=RouterConfig(noise=0.0),
+        **options,
+    )
+    layer = (MoEFeedForward if kind == "feed_forward" else MoEAttention)(8, 2, config)
+    for gate in layer.router.gates_DE:
+        torch.nn.init.normal_(gate)
+    return layer
 
 
-def test_gates_compute_in_float32_under_autocast():
-    router = TaskRouter(8, 2, 4, 2, noise=0.0)
-    torch.nn.init.normal_(router.weight_GDE)
-    x_ND, task_N = torch.randn(50, 8), torch.randint(2, (50,))
-    exact = router(x_ND, task_N)
-    with torch.autocast("cpu", torch.bfloat16):
-        mixed = router(x_ND, task_N)
-    assert mixed.probability_NE.dtype == torch.float32
-    torch.testing.assert_close(mixed.probability_NE, exact.probability_NE, atol=0, rtol=0)
-
-
-def test_noise_acts_in_training_only():
-    router = TaskRouter(8, 1, 16, 2, noise=1.0)
-    x_ND, task_N = torch.randn(64, 8), torch.zeros(64, dtype=torch.long)
-    assert len(router.eval()(x_ND, task_N).expert_NK.unique()) == 2
-    assert len(router.train()(x_ND, task_N).expert_NK.unique()) == 16
-
-
-def test_padding_changes_neither_output_nor_table():
+@pytest.mark.parametrize("kind", ["feed_forward", "attention"])
+def test_padding_changes_neither_output_nor_table(kind):
     torch.manual_seed(0)
-    layer = MoELayer(8, 2, MoELayer.Config(num_experts=4, top_k=2, expert_hidden=8)).eval()
-    torch.nn.init.normal_(layer.router.weight_GDE)
+    layer = make_layer(kind)
     x_BTD, task_B = torch.randn(2, 5, 8), torch.tensor([0, 1])
     whole = torch.ones(2, 5, dtype=torch.bool)
     y_BTD, table = layer(x_BTD, whole, task_B)
@@ -91,23 +146,72 @@ def test_padding_changes_neither_output_nor_table():
     z_BTD, padded_table = layer(padded_BTD, valid_BT, task_B)
     torch.testing.assert_close(z_BTD[:, :5], y_BTD)
     assert (z_BTD[:, 5:] == 0).all()
-    torch.testing.assert_close(padded_table.load_GE, table.load_GE)
-    torch.testing.assert_close(padded_table.probability_GE, table.probability_GE)
+    for got, want in zip(vars(padded_table).values(), vars(table).values(), strict=True):
+        torch.testing.assert_close(got, want)
 
 
-def test_the_table_equals_counting_by_hand():
-    routing = random_routing(20, 5, 2)
+def test_the_shared_expert_is_visited_by_every_frame():
+    torch.manual_seed(0)
+    layer = make_layer("feed_forward", shared_hidden=16)
+    x_BTD, valid_BT, task_B = torch.randn(1, 6, 8), torch.ones(1, 6, dtype=torch.bool), torch.tensor([0])
+    y_BTD, _ = layer(x_BTD, valid_BT, task_B)
+    shared, layer.shared = layer.shared, None
+    without_BTD, _ = layer(x_BTD, valid_BT, task_B)
+    torch.testing.assert_close(y_BTD, without_BTD + shared(x_BTD))
+
+
+@pytest.mark.parametrize("some_inactive", [False, True])
+def test_the_table_equals_counting_by_hand(some_inactive):
+    routing = random_routing(20, 5, 2, some_inactive)
     task_N = torch.randint(3, (20,))
     table = tabulate(routing, task_N, 4)
-    assert table.present_G.tolist() == [g in task_N for g in range(4)]
     for g in range(4):
         mine = (task_N == g).nonzero()[:, 0].tolist()
+        assert table.tokens_G[g] == len(mine)
         for e in range(5):
-            chosen = [(routing.expert_NK[n] == e).sum().item() for n in mine]
-            expected = sum(chosen) / (2 * len(mine)) if mine else 0.0
-            assert table.load_GE[g, e].item() == pytest.approx(expected, abs=1e-6)
+            visits = [weight.item() for n in mine for expert, weight in pairs(routing, n) if expert == e]
+            assert table.count_GE[g, e] == len(visits)
+            assert table.importance_GE[g, e].item() == pytest.approx(sum(visits), abs=1e-5)
+            total = sum(routing.logit_NE[n].softmax(0)[e].item() for n in mine)
+            assert table.probability_GE[g, e].item() == pytest.approx(total, abs=1e-5)
 
 
-def test_widths_that_the_grouped_product_cannot_take_are_refused():
-    with pytest.raises(AioError, match="multiples of 8"):
-        FeedForwardExperts(12, 16, 4)
+def test_tables_of_parts_add_up_to_the_table_of_the_whole():
+    routing, task_N = random_routing(20, 5, 2), torch.randint(3, (20,))
+
+    def part(kept: slice):
+        fields = (routing.expert_NK, routing.weight_NK, routing.logit_NE, routing.noisy_NE)
+        return tabulate(Routing(*(field[kept] for field in fields)), task_N[kept], 3)
+
+    added = part(slice(0, 8)) + part(slice(8, 20))
+    for got, want in zip(vars(added).values(), vars(tabulate(routing, task_N, 3)).values(), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FeedForwardExperts(12, 16, 4), "multiples of 8, not moe.width = 12"),
+        (lambda: FeedForwardExperts(16, 12, 4), "multiples of 8, not moe.expert_hidden = 12"),
+        (lambda: AttentionExperts(16, 12, 4), "multiples of 8, not moe.head_width = 12"),
+        (lambda: FeedForwardExperts(16, 16, 4, "relu"), "unknown moe.activation 'relu'. Choose one of: gelu, swiglu"),
+    ],
+)
+def test_what_cannot_be_is_named(make, message):
+    with pytest.raises(AioError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["feed_forward", "attention"])
+def test_layers_compile(kind):
+    """In bfloat16: the compiler's grouped product knows no other type."""
+    torch.manual_seed(0)
+    layer = make_layer(kind).eval()
+    x_BTD, valid_BT, task_B = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool), torch.tensor([0, 1])
+    valid_BT[1, 3:] = False
+    torch._dynamo.reset()
+    with torch.autocast("cpu", torch.bfloat16):
+        want, table = layer(x_BTD, valid_BT, task_B)
+        got, compiled_table = torch.compile(layer, backend="aot_eager")(x_BTD, valid_BT, task_B)
+    torch.testing.assert_close(got, want)
+    assert torch.equal(compiled_table.count_GE, table.count_GE)

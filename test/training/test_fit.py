@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import SSL_OVERRIDES
 
 from aio_toolkit.config import load_config
 from aio_toolkit.errors import AioError
@@ -18,24 +19,9 @@ from aio_toolkit.training.config import SslTrainConfig
 from aio_toolkit.training.modules import SslModule
 from aio_toolkit.training.pretrain import pretrain
 
-OVERRIDES = [
-    "model.encoder.width=16",
-    "model.encoder.num_layers=1",
-    "model.encoder.num_heads=2",
-    "model.encoder.hidden=16",
-    "data.seconds={asr: 1.0, sep: 1.0}",
-    "optim.warmup_steps=2",
-    "trainer.max_steps=8",
-    "trainer.val_check_interval=4",
-    "trainer.checkpoint_every=2",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-    "trainer.log_every_n_steps=1",
-]
-
 
 def config(*more: str) -> SslTrainConfig:
-    return load_config(SslTrainConfig, None, [*OVERRIDES, *more])
+    return load_config(SslTrainConfig, None, [*SSL_OVERRIDES, *more])
 
 
 def run(root, out, *more: str):
@@ -72,6 +58,12 @@ def test_validation_loss_falls_on_data_with_structure(tmp_path, write_dump):
     rows = list(csv.DictReader(next((tmp_path / "exp" / "logs").glob("*/metrics.csv")).open()))
     losses = [float(row["train/loss"]) for row in rows if row.get("train/loss")]
     assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_a_run_shorter_than_the_way_to_a_checkpoint_leaves_its_last_weights(tmp_path, write_dump):
+    write_dump(tmp_path)
+    run(tmp_path, "short", "trainer.max_steps=1")
+    assert (tmp_path / "short" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_a_finished_run_is_not_done_again(tmp_path, write_dump, capsys):
@@ -121,7 +113,7 @@ def test_kill_9_in_the_middle_loses_nothing_before_the_last_checkpoint(tmp_path,
     write_dump(tmp_path)
     (tmp_path / "conf.yaml").write_text("seed: 0\n")
     command = [sys.executable, "-m", "aio_toolkit.bin.train_ssl", "--config", "conf.yaml", "--out", "exp", "--set"]
-    command += [*OVERRIDES, "trainer.max_steps=150"]
+    command += [*SSL_OVERRIDES, "trainer.max_steps=150"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     last, model = tmp_path / "exp" / "checkpoints" / "last.ckpt", tmp_path / "exp" / "model.pt"
 

@@ -1,0 +1,61 @@
+"""Attention experts (Mod-Squad, Chen et al. 2023; Mixture of Attention Heads, Zhang et al. 2022).
+
+An expert is a head: its own query and output projection. Keys and values are one head that all experts share, so a
+token pays for the heads it visits and no more. Letters besides those of `moe.base`: B batch, T frames, C head width,
+X = K * C.
+"""
+
+import torch
+from torch import nn
+
+from aio_toolkit.encoders.layers import attend, rotary_angles, rotate
+from aio_toolkit.moe.base import Routing
+from aio_toolkit.moe.dispatch import dispatch, grouped_linear, pack, unpack
+from aio_toolkit.moe.experts import check_multiples_of_8, expert_matrices
+
+
+class AttentionExperts(nn.Module):
+    """E attention heads with rotary positions, of which each frame visits a few."""
+
+    def __init__(self, width: int, head_width: int, num_experts: int):
+        super().__init__()
+        check_multiples_of_8(width=width, head_width=head_width)
+        self.num_experts = num_experts
+        self.query_EDC = expert_matrices(num_experts, width, head_width)
+        self.out_ECD = expert_matrices(num_experts, head_width, width)
+        self.key_value = nn.Linear(width, 2 * head_width)
+
+    def forward(
+        self,
+        x_BTD: torch.Tensor,
+        x_ND: torch.Tensor,
+        valid_BT: torch.Tensor,
+        frame_N: torch.Tensor,
+        routing: Routing,
+    ) -> torch.Tensor:
+        """Weighted sum (N, D) of what each frame's heads see.
+
+        Args:
+            x_BTD: all frames, which keys and values are made of.
+            x_ND: the real ones among them, which ask.
+            valid_BT: which those are.
+            frame_N: the same as places in the batch laid flat.
+            routing: the heads of each.
+        """
+        (B, T), (N, K) = valid_BT.shape, routing.expert_NK.shape
+        plan = dispatch(routing, self.num_experts)
+        query_RC = grouped_linear(plan.scatter(x_ND), self.query_EDC, plan.ends_E)
+        query_BTX = unpack(plan.to_slots(query_RC).flatten(1), frame_N, valid_BT)
+        key, value = self.key_value(x_BTD)[:, None].chunk(2, dim=-1)
+        cos_TC, sin_TC = rotary_angles(T, key.shape[-1], x_BTD.device)
+        query_BKTC = rotate(query_BTX.view(B, T, K, -1).transpose(1, 2), cos_TC, sin_TC)
+        seen_BKTC = attend(query_BKTC, rotate(key, cos_TC, sin_TC), value, valid_BT)
+        seen_NX = pack(seen_BKTC.transpose(1, 2).flatten(2), frame_N)
+        seen_RC = plan.from_slots(seen_NX.view(N, K, -1))
+        return plan.combine(grouped_linear(seen_RC, self.out_ECD, plan.ends_E), routing.weight_NK)
+
+    def keep(self, experts: list[int]) -> None:
+        """Throw the other experts away; the kept ones are renumbered in the given order."""
+        self.num_experts = len(experts)
+        self.query_EDC = nn.Parameter(self.query_EDC.data[experts])
+        self.out_ECD = nn.Parameter(self.out_ECD.data[experts])

@@ -1,0 +1,143 @@
+"""The MoE layer against its dense equal, a loop over experts and the MoE block of Hugging Face transformers.
+
+All numbers are ratios of medians of forward and backward in one run, in bfloat16 by autocast, the contestants taking
+turns. Sizes: 4,096 tokens of width 256, 16 experts of hidden width 256, four a token; the dense layer has 1,024.
+"""
+
+import argparse
+import statistics
+import time
+from typing import override
+
+import torch
+from torch import nn
+
+from aio_toolkit.encoders.layers import FeedForward
+from aio_toolkit.moe.dispatch import real_frames
+from aio_toolkit.moe.layer import MoEConfig, MoEFeedForward
+from aio_toolkit.moe.router import RouterConfig, build_router
+
+WIDTH, HIDDEN, EXPERTS, TOP_K, TASKS = 256, 1024, 16, 4, 6
+
+
+def main() -> None:
+    """Print one line per comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens in a step")
+    parser.add_argument("--rounds", type=int, default=25, help="turns of each contestant")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    contestants = {
+        "ours": ours(EXPERTS),
+        "dense": FeedForward(WIDTH, HIDDEN),
+        "loop": LoopExperts(),
+        **hugging_face(),
+    }
+    seconds = race(contestants, args)
+    line = f"MoE layer, {EXPERTS} experts top {TOP_K}, {args.tokens} tokens, {args.device}: "
+    line += f"{seconds['ours'] / seconds['dense']:.2f} times the dense layer of equal active size; "
+    others = [f"{seconds[name] / seconds['ours']:.2f} times faster than {name}" for name in list(seconds)[2:]]
+    print(line + ", ".join(others), flush=True)
+    seconds = race({"4": ours(4), "64": ours(64)}, args)
+    print(f"4 to 64 experts at the same top {TOP_K}: {seconds['64'] / seconds['4']:.2f} times the step", flush=True)
+
+
+def ours(num_experts: int) -> nn.Module:
+    """Router, experts and routing table, with per-task gates that have learnt to choose."""
+    layer = MoEFeedForward(WIDTH, TASKS, MoEConfig(num_experts=num_experts, top_k=TOP_K, expert_hidden=HIDDEN // TOP_K))
+    for gate_DE in layer.router.gates_DE:
+        nn.init.normal_(gate_DE, std=0.1)
+    return layer
+
+
+class LoopExperts(nn.Module):
+    """The same layer with a loop over experts, each picking its tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.router = build_router(WIDTH, TASKS, EXPERTS, TOP_K, RouterConfig())
+        self.experts = nn.ModuleList(FeedForward(WIDTH, HIDDEN // TOP_K) for _ in range(EXPERTS))
+
+    @override
+    def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:
+        x_ND = x_BTD[valid_BT]
+        routing = self.router(x_BTD, task_B, real_frames(valid_BT))
+        y_ND = torch.zeros_like(x_ND)
+        for number, expert in enumerate(self.experts):
+            token_M, choice_M = (routing.expert_NK == number).nonzero(as_tuple=True)
+            y_MD = expert(x_ND[token_M]) * routing.weight_NK[token_M, choice_M, None]
+            y_ND = y_ND.index_add(0, token_M, y_MD.to(y_ND.dtype))
+        y_BTD = torch.zeros_like(x_BTD)
+        y_BTD[valid_BT] = y_ND
+        return y_BTD
+
+
+def hugging_face() -> dict[str, nn.Module]:
+    """The Mixtral block, which has three matrices an expert: two thirds of the hidden width for equal work."""
+    try:
+        from transformers import MixtralConfig
+        from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+    except ImportError:
+        print("transformers is not installed: no comparison with its MoE block (pip install transformers)")
+        return {}
+    blocks = {}
+    for implementation in ("eager", "grouped_mm"):
+        config = MixtralConfig(
+            hidden_size=WIDTH,
+            intermediate_size=HIDDEN // TOP_K,
+            num_local_experts=EXPERTS,
+            num_experts_per_tok=TOP_K,
+        )
+        config._experts_implementation = implementation
+        block = MixtralSparseMoeBlock(config)
+        for parameter in block.parameters():
+            nn.init.normal_(parameter, std=0.05)
+        blocks[f"transformers ({implementation})"] = HuggingFaceLayer(block)
+    return blocks
+
+
+class HuggingFaceLayer(nn.Module):
+    """Takes and gives what the others do."""
+
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        self.block = block
+
+    @override
+    def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:
+        y = self.block(x_BTD)
+        return y[0] if isinstance(y, tuple) else y
+
+
+def race(contestants: dict[str, nn.Module], args: argparse.Namespace) -> dict[str, float]:
+    """Median seconds of each contestant's forward and backward pass; they take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    B = 32
+    valid_BT = torch.ones(B, args.tokens // B, dtype=torch.bool, device=args.device)
+    task_B = torch.arange(B, device=args.device) % TASKS
+    for name in contestants:
+        contestants[name].to(args.device).train()
+    for turn in range(args.rounds + 3):
+        for name, layer in contestants.items():
+            x_BTD = torch.randn(*valid_BT.shape, WIDTH, device=args.device, requires_grad=True)
+            layer.zero_grad()
+            start = now(args.device)
+            with torch.autocast(args.device, torch.bfloat16):
+                y = layer(x_BTD) if isinstance(layer, FeedForward) else layer(x_BTD, valid_BT, task_B)
+            y = y[0] if isinstance(y, tuple) else y
+            y.float().square().mean().backward()
+            if turn >= 3:
+                seconds[name].append(now(args.device) - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def now(device: str) -> float:
+    """Seconds, when the device has done its work."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+if __name__ == "__main__":
+    main()
