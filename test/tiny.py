@@ -9,7 +9,7 @@ import torch
 from aio_toolkit.data.arks import write_ark
 from aio_toolkit.data.batch import Batch
 from aio_toolkit.data.datadir import Utterance, write_data_dir
-from aio_toolkit.encoders.transformer import TransformerEncoder
+from aio_toolkit.encoders.base import EncoderConfig
 from aio_toolkit.heads.codes import CodesHead
 from aio_toolkit.heads.text import TextHead
 from aio_toolkit.models.aio import AioModel
@@ -33,7 +33,7 @@ SSL_OVERRIDES = [
     "trainer.log_every_n_steps=1",
 ]
 TASKS = ["asr", "sep"]
-ENCODER = TransformerEncoder.Config(width=16, num_layers=2, num_heads=2, hidden=16)
+ENCODER = EncoderConfig(width=16, num_layers=2, num_heads=2, hidden=16)
 
 
 def tiny_config(moe: MoEConfig | None = None, **backbone) -> AioModel.Config:

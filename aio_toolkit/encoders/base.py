@@ -3,9 +3,31 @@
 Letters used in this folder: B batch, T frames, F feature bins, D model width, H attention heads.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+
+
+@dataclass
+class EncoderConfig:
+    """Kind and size of an encoder.
+
+    Attributes:
+        kind: `transformer`, our own; `conformer` or `e_branchformer`, ESPnet's.
+        width: channels D of every layer.
+        num_layers: blocks.
+        num_heads: attention heads; must divide `width`.
+        hidden: width inside the feed-forward layers, and of E-Branchformer's convolutional branch.
+        conv_kernel: frames seen by each block's depthwise convolution (odd); 0 leaves it out of the transformer.
+    """
+
+    kind: str = "transformer"
+    width: int = 192
+    num_layers: int = 3
+    num_heads: int = 4
+    hidden: int = 768
+    conv_kernel: int = 0
 
 
 class Encoder(Protocol):

@@ -1,35 +1,16 @@
 """A pre-norm Transformer encoder with rotary positions and optional convolutions."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
+from aio_toolkit.encoders.base import EncoderConfig
 from aio_toolkit.encoders.layers import FeedForward, Mixer, SelfAttention
 
 
 class TransformerEncoder(nn.Module):
     """Implements `encoders.base.Encoder`."""
 
-    @dataclass
-    class Config:
-        """Size of the encoder.
-
-        Attributes:
-            width: channels D of every layer.
-            num_layers: Transformer blocks.
-            num_heads: attention heads; must divide `width`.
-            hidden: width inside the feed-forward layers.
-            conv_kernel: frames seen by each block's depthwise convolution (odd); 0 leaves it out.
-        """
-
-        width: int = 192
-        num_layers: int = 3
-        num_heads: int = 4
-        hidden: int = 768
-        conv_kernel: int = 0
-
-    def __init__(self, config: Config):
+    def __init__(self, config: EncoderConfig):
         super().__init__()
         self.width = config.width
         self.num_layers = config.num_layers
@@ -45,7 +26,7 @@ class TransformerEncoder(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, config: TransformerEncoder.Config):
+    def __init__(self, config: EncoderConfig):
         super().__init__()
         self.mixer = Mixer(config.width, SelfAttention(config.width, config.num_heads), config.conv_kernel)
         self.norm = nn.LayerNorm(config.width)

@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from aio_toolkit.encoders.base import valid_frames
-from aio_toolkit.encoders.transformer import TransformerEncoder
-from aio_toolkit.ssl.masked_codes import MaskedCodes
+from aio_toolkit.encoders.base import EncoderConfig, valid_frames
+from aio_toolkit.encoders.build import build_encoder
+from aio_toolkit.ssl.base import MaskedBatch
+from aio_toolkit.ssl.build import ObjectiveConfig, build_objective
+from aio_toolkit.ssl.contrastive import spread
+from aio_toolkit.ssl.masking import SpanMasking
 
 
 class SslEncoder(nn.Module):
     """Normalised features, a projection to the model's width, and the encoder."""
 
-    def __init__(self, config: TransformerEncoder.Config, num_features: int):
+    def __init__(self, config: EncoderConfig, num_features: int):
         super().__init__()
         self.register_buffer("mean_F", torch.zeros(num_features))
         self.register_buffer("std_F", torch.ones(num_features))
         self.project = nn.Linear(num_features, config.width)
-        self.encoder = TransformerEncoder(config)
+        self.encoder = build_encoder(config)
 
     def normalise(self, feats_BTF: torch.Tensor) -> torch.Tensor:
         """Zero mean and unit variance over the training data, bin by bin."""
@@ -39,20 +42,25 @@ class SslModel(nn.Module):
     class Config:
         """Encoder and objective of stage 3."""
 
-        encoder: TransformerEncoder.Config = field(default_factory=TransformerEncoder.Config)
-        objective: MaskedCodes.Config = field(default_factory=MaskedCodes.Config)
+        encoder: EncoderConfig = field(default_factory=EncoderConfig)
+        objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def __init__(self, config: Config, num_features: int, num_codebooks: int, codebook_size: int):
         super().__init__()
         self.ssl_encoder = SslEncoder(config.encoder, num_features)
-        self.objective = MaskedCodes(config.objective, config.encoder.width, num_codebooks, codebook_size)
+        self.masking = SpanMasking(config.encoder.width, config.objective.mask_share, config.objective.span)
+        self.objective = build_objective(config.objective, self.ssl_encoder, num_codebooks, codebook_size)
 
     def forward(
         self, feats_BTF: torch.Tensor, lengths_B: torch.Tensor, codes_BTQ: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss and figures on one batch; which frames are hidden is drawn anew at each call."""
+        """Loss and figures on one batch; which frames are hidden is drawn anew at each call.
+
+        The figure `embedding_std` is near one where frames differ and near zero where the encoder has collapsed.
+        """
         valid_BT = valid_frames(lengths_B, feats_BTF.shape[1])
-        x_BTD = self.ssl_encoder.project(self.ssl_encoder.normalise(feats_BTF))
-        x_BTD, hidden_BT = self.objective.corrupt(x_BTD, valid_BT)
+        features_BTF = self.ssl_encoder.normalise(feats_BTF)
+        x_BTD, hidden_BT = self.masking(self.ssl_encoder.project(features_BTF), valid_BT)
         states = self.ssl_encoder.encoder(x_BTD, valid_BT)
-        return self.objective.loss(states[-1], hidden_BT, codes_BTQ)
+        loss, figures = self.objective.loss(MaskedBatch(features_BTF, codes_BTQ, valid_BT, hidden_BT, states))
+        return loss, figures | {"embedding_std": spread(states[-1].detach()[valid_BT])}

@@ -1,22 +1,42 @@
 """The contract of a self-supervised objective.
 
-Letters used in this folder: B batch, T frames, D model width, Q codebooks, V codebook size.
+Letters used in this folder: B batch, T frames, M hidden frames, F feature bins, D model width, Q codebooks, V codebook
+size.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import nn
+
+
+@dataclass
+class MaskedBatch:
+    """What an objective scores.
+
+    Attributes:
+        features_BTF: normalised features of the input, nothing hidden.
+        codes_BTQ: the codec's codes of the input, -1 on padding.
+        valid_BT: which frames are real.
+        hidden_BT: which of them the encoder did not see.
+        states: hidden states (B, T, D) of every layer, from the input with those frames hidden.
+    """
+
+    features_BTF: torch.Tensor
+    codes_BTQ: torch.Tensor
+    valid_BT: torch.Tensor
+    hidden_BT: torch.Tensor
+    states: list[torch.Tensor]
 
 
 class Objective(Protocol):
-    """Hides part of the input and scores how well the encoder's output explains it."""
+    """Scores how well the encoder's output explains the frames that were hidden from it."""
 
-    def corrupt(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the encoder's input with spans hidden, and the mask (B, T) that is True where hidden."""
+    def loss(self, batch: MaskedBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the scalar loss and figures to log."""
         ...
 
-    def loss(
-        self, h_BTD: torch.Tensor, hidden_BT: torch.Tensor, codes_BTQ: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the scalar loss and figures to log, from the encoder's last layer."""
+    def after_step(self, encoder: nn.Module) -> None:
+        """Follow the encoder after an optimiser step; only objectives with a teacher do anything."""
         ...

@@ -13,7 +13,8 @@ class DataConfig:
     """Batches.
 
     Attributes:
-        seconds: audio seconds of each task in every batch; the tasks named here are the ones trained on.
+        seconds: audio seconds of each task in every batch; the tasks named here are the ones trained on, but for those
+            with 0.
         segment_seconds: longest training example of an audio task, cut at random from longer ones: a batch is padded
             to its longest row. None keeps them whole.
         dev_seconds: audio seconds in a validation batch.
@@ -24,6 +25,11 @@ class DataConfig:
     segment_seconds: float | None = None
     dev_seconds: float = 60.0
     num_workers: int = 0
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks trained on, in order."""
+        return [task for task, seconds in self.seconds.items() if seconds > 0]
 
 
 @dataclass

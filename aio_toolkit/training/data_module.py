@@ -28,9 +28,9 @@ class TaskDataModule(lightning.LightningDataModule):
         frame_rate: float,
         tasks: Sequence[str] = (),
     ):
-        """`tasks` gives the order of task indices; that of `config.seconds` by default."""
+        """`tasks` gives the order of task indices; that of `config.tasks` by default."""
         super().__init__()
-        self.tasks = list(tasks or config.seconds)
+        self.tasks = list(tasks or config.tasks)
         self.train, self.dev = train, dev
         self.config, self.seed, self.frame_rate = config, seed, frame_rate
 
@@ -40,7 +40,7 @@ class TaskDataModule(lightning.LightningDataModule):
         sampler = TaskBatchSampler(
             tasks=[u.task for u in self.train.utterances],
             num_frames=self.train.num_frames,
-            frames_per_batch={t: int(s * self.frame_rate) for t, s in self.config.seconds.items()},
+            frames_per_batch={t: int(self.config.seconds[t] * self.frame_rate) for t in self.config.tasks},
             num_batches=self.trainer.max_steps * accumulate,
             seed=self.seed,
             start=self.trainer.global_step * accumulate,

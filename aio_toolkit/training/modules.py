@@ -1,5 +1,7 @@
 """Lightning modules of stages 3 and 4: a loss, what to log, an optimiser."""
 
+import time
+
 import lightning
 import torch
 
@@ -11,7 +13,7 @@ from aio_toolkit.moe.balance import build_balance, update_bias
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.pool import TablePool
 from aio_toolkit.training.config import AioTrainConfig, SslTrainConfig
-from aio_toolkit.training.monitor import RoutingMonitor
+from aio_toolkit.training.monitor import CollapseMonitor, RoutingMonitor
 from aio_toolkit.training.optim import build_optimizer
 
 
@@ -45,8 +47,25 @@ class SslModule(_TrainingModule):
 
     model: SslModel
 
+    def __init__(self, model: SslModel, config: SslTrainConfig, frame_rate: float):
+        super().__init__(model, config)
+        self.frame_rate = frame_rate
+        self.monitor = CollapseMonitor()
+        self.started = 0.0
+
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         return self._step("train", batch)
+
+    def optimizer_step(self, *arguments, **options) -> None:
+        super().optimizer_step(*arguments, **options)
+        self.model.objective.after_step(self.model.ssl_encoder)
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, outputs: dict, batch: Batch, index: int) -> None:
+        seconds = batch.lengths_B.sum().item() / self.frame_rate
+        self.log("train/audio_seconds_per_second", seconds / (time.perf_counter() - self.started), batch_size=1)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         # The same frames are hidden at every validation, or the curve would wander by chance.
@@ -57,6 +76,8 @@ class SslModule(_TrainingModule):
     def _step(self, split: str, batch: Batch) -> torch.Tensor:
         loss, figures = self.model(batch.feats_BTF, batch.lengths_B, batch.codes_BTQ)
         self._check(loss, batch)
+        if split == "train":
+            self.monitor.watch(self.global_step, figures)
         self._log_loss(split, loss, len(batch.ids))
         self._log(split, figures, len(batch.ids))
         return loss

@@ -1,7 +1,9 @@
-"""Watches the routing of every optimiser step: figures for the logs, and an alarm when it collapses."""
+"""Watches every step for collapse: of routing, where experts are lost, and of representations, where frames are."""
 
 import warnings
 from collections.abc import Sequence
+
+import torch
 
 from aio_toolkit.analysis.routing import layer_figures
 from aio_toolkit.moe.base import Tables
@@ -40,3 +42,30 @@ class RoutingMonitor:
                     stacklevel=2,
                 )
         return figures
+
+
+class CollapseMonitor:
+    """Warns once when a self-supervised encoder answers the same whatever it hears.
+
+    It watches figures that are near one in health: the spread of embeddings and of targets, and the share of labels
+    in use.
+    """
+
+    PATIENCE = 20
+    LEAST = {"embedding_std": 0.05, "target_std": 0.05, "prediction_std": 0.01, "label_usage": 0.1}
+
+    def __init__(self):
+        self.bad_steps = dict.fromkeys(self.LEAST, 0)
+
+    def watch(self, step: int, figures: dict[str, torch.Tensor]) -> None:
+        """Look at the figures of one step."""
+        for name in self.LEAST.keys() & figures.keys():
+            collapsed = figures[name] < self.LEAST[name]
+            self.bad_steps[name] = self.bad_steps[name] + 1 if collapsed else 0
+            if self.bad_steps[name] == self.PATIENCE:
+                warnings.warn(
+                    f"the encoder is collapsing: {name} has been {figures[name]:.3f}, below {self.LEAST[name]}, for "
+                    f"{self.PATIENCE} steps up to step {step}. Lower optim.lr, hide more (objective.mask_share), or "
+                    "choose another objective.kind.",
+                    stacklevel=2,
+                )

@@ -50,7 +50,7 @@ def train_multitask(
         print(f"{out / MODEL} is finished: nothing to do")
         return
     lightning.seed_everything(config.seed)
-    tasks = list(config.data.seconds)
+    tasks = config.data.tasks
     text, audio = split_by_output(tasks)
     dumped = read_provenance(dump / splits[0])
     vocabulary = Vocabulary.load(token) if text else None

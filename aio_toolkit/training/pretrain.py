@@ -30,15 +30,16 @@ def pretrain(config: SslTrainConfig, data: Path, dump: Path, out: Path, splits: 
         print(f"{out / MODEL} is finished: nothing to do")
         return
     lightning.seed_everything(config.seed)
-    tasks = list(config.data.seconds)
+    tasks = config.data.tasks
     train, dev = (PretrainingDataset(data / split, dump / split, tasks) for split in splits)
     provenance = read_provenance(dump / splits[0])
     codec = provenance.codec
     model = SslModel(config.model, train[0].feats_TF.shape[1], codec["num_codebooks"], codec["codebook_size"])
     latents = codec["latent_dim"] if provenance.frontend.get("codec_latents") else 0
     set_feature_statistics(model, train, latents, config.latent_scale)
-    module = SslModule(model, config)
-    batches = TaskDataModule(train, dev, config.data, config.seed, frame_rate(codec))
+    rate = frame_rate(codec)
+    module = SslModule(model, config, rate)
+    batches = TaskDataModule(train, dev, config.data, config.seed, rate)
     best = fit(module, batches, config, out)
     load_weights(module, best)
     save_ssl(out / MODEL, model, config.model, provenance)

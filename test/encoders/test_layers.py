@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aio_toolkit.encoders.base import valid_frames
+from aio_toolkit.encoders.base import EncoderConfig, valid_frames
 from aio_toolkit.encoders.layers import SelfAttention, attend, depthwise_conv, rotary_angles, rotate
 from aio_toolkit.encoders.transformer import TransformerEncoder
 
@@ -35,7 +35,7 @@ def test_rotary_scores_depend_on_distance_alone():
 @pytest.mark.parametrize("conv_kernel", [0, 5])
 def test_padding_does_not_change_real_frames(conv_kernel):
     torch.manual_seed(0)
-    config = TransformerEncoder.Config(width=16, num_layers=2, num_heads=2, hidden=32, conv_kernel=conv_kernel)
+    config = EncoderConfig(width=16, num_layers=2, num_heads=2, hidden=32, conv_kernel=conv_kernel)
     encoder = TransformerEncoder(config).eval()
     x_BTD = torch.randn(1, 7, 16)
     alone = encoder(x_BTD, torch.ones(1, 7, dtype=torch.bool))

@@ -82,6 +82,26 @@ def test_the_codec_that_comes_with_the_recipe_keeps_the_targets(recipe, monkeypa
 
 
 @pytest.mark.slow
+def test_sub_networks_are_decoded_and_scored(recipe):
+    """Keeping all experts that a task visits on the test split itself changes nothing."""
+    command = [str(ROOT / "tools" / "venv" / "bin" / "python"), "-m", "aio_toolkit.bin.extract"]
+    command += ["--model", "exp/small", "--data", "data/test", "--dump", "dump/test", "--task", "asr", "enh", "--out"]
+    command += ["exp/sub", "--sweep", "1", "--test_data", "data/test", "--test_dump", "dump/test"]
+    (codec,) = (recipe / "exp").glob("codec*/codec.safetensors")
+    command += ["--codec", str(codec.parent), "--config", "conf/decode.yaml"]
+    done = subprocess.run(
+        command, cwd=recipe, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [[t, b] for t in ("asr", "enh") for b in ("whole", "visited", "1")]
+    for whole, visited, single in (rows[:3], rows[3:]):
+        assert visited[-2:] == [whole[-2], "+0.0"]
+        assert float(single[4]) < float(whole[4])
+    assert (recipe / "exp" / "sub" / "EXTRACTION.md").is_file()
+
+
+@pytest.mark.slow
 def test_stage_4_leaves_the_encoder_of_stage_3_bit_equal(recipe):
     import torch
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aio_toolkit.moe.base import RoutingTable
-from aio_toolkit.training.monitor import RoutingMonitor
+from aio_toolkit.training.monitor import CollapseMonitor, RoutingMonitor
 
 
 def table(load_GE) -> RoutingTable:
@@ -55,3 +55,15 @@ def test_no_alarm_where_every_token_visits_all_experts():
         warnings.simplefilter("error")
         for step in range(2 * monitor.PATIENCE):
             monitor.watch(step, {"layer": table([[25.0] * 4])})
+
+
+def test_a_collapsing_encoder_is_told_once_and_a_healthy_one_is_not():
+    monitor = CollapseMonitor()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for step in range(2 * monitor.PATIENCE):
+            monitor.watch(step, {"embedding_std": torch.tensor(0.8), "label_usage": torch.tensor(0.9)})
+        for step in range(monitor.PATIENCE - 1):
+            monitor.watch(step, {"embedding_std": torch.tensor(0.01)})
+    with pytest.warns(UserWarning, match="the encoder is collapsing: embedding_std has been 0.010, below 0.05"):
+        monitor.watch(60, {"embedding_std": torch.tensor(0.01)})

@@ -109,6 +109,10 @@ def test_a_new_task_leaves_everything_else_bit_equal(root, token):
     }  # fmt: skip
 
 
+def test_a_task_of_no_seconds_is_not_trained(root, token):
+    assert train(root, token, "alone", BOTH, "data.seconds.asr=0", "trainer.max_steps=1").model.tasks == ["st"]
+
+
 def test_adaptation_takes_one_task(root, token):
     train(root, token, "known", "data.seconds={asr: 1.0}")
     with pytest.raises(AioError, match="adapt teaches one new task; data.seconds names asr, st"):

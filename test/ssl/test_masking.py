@@ -1,11 +1,10 @@
-"""Masking statistics and the loss of masked code prediction."""
+"""Masking statistics."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from aio_toolkit.encoders.base import valid_frames
-from aio_toolkit.ssl.masked_codes import MaskedCodes, sample_spans
+from aio_toolkit.ssl.masking import SpanMasking, sample_spans
 
 
 @pytest.mark.parametrize(("share", "span"), [(0.3, 4), (0.5, 8), (0.65, 10)])
@@ -35,24 +34,9 @@ def test_padding_is_never_hidden_and_every_row_hides_something():
         assert hidden_BT.any(1).all()
 
 
-def test_loss_equals_the_weighted_cross_entropy_of_each_codebook():
-    torch.manual_seed(3)
-    objective = MaskedCodes(MaskedCodes.Config(codebook_decay=0.5), width=8, num_codebooks=3, codebook_size=5)
-    h_BTD, codes_BTQ = torch.randn(2, 6, 8), torch.randint(5, (2, 6, 3))
-    hidden_BT = torch.rand(2, 6) < 0.5
-    loss, figures = objective.loss(h_BTD, hidden_BT, codes_BTQ)
-    logits = objective.classifier(h_BTD).view(2, 6, 3, 5)
-    expected = 0.0
-    for q, weight in enumerate([4 / 7, 2 / 7, 1 / 7]):
-        terms = [F.cross_entropy(logits[b, t, q], codes_BTQ[b, t, q]) for b, t in hidden_BT.nonzero().tolist()]
-        expected += weight * torch.stack(terms).mean()
-    torch.testing.assert_close(loss, expected)
-    assert set(figures) == {f"{name}_q{q}" for name in ("accuracy", "perplexity") for q in range(3)}
-
-
 def test_hidden_frames_carry_nothing_of_the_input():
-    objective = MaskedCodes(MaskedCodes.Config(), 4, 2, 5)
+    masking = SpanMasking(4, 0.5, 8)
     x_BTD = torch.randn(3, 30, 4)
-    y_BTD, hidden_BT = objective.corrupt(x_BTD, torch.ones(3, 30, dtype=torch.bool))
-    assert (y_BTD[hidden_BT] == objective.mask_embedding).all()
+    y_BTD, hidden_BT = masking(x_BTD, torch.ones(3, 30, dtype=torch.bool))
+    assert (y_BTD[hidden_BT] == masking.embedding).all()
     assert (y_BTD[~hidden_BT] == x_BTD[~hidden_BT]).all()
