@@ -40,5 +40,10 @@ def estimate_waves(
 
 
 def mixture_consistent(mixture_S: torch.Tensor, waves_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
-    """Wiener-filtered mixture (N, S) under the configured window and exponent."""
-    return wiener(mixture_S, waves_NS, config.wiener_window, config.wiener_power)
+    """Wiener-filtered mixture (N, S) as configured."""
+    return wiener(mixture_S, waves_NS, config.wiener_window, config.wiener_power, config.wiener_detail)
+
+
+def ideal_mask(mixture_S: torch.Tensor, true_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
+    """What masks alone (N, S) reach with the true sources."""
+    return wiener(mixture_S, true_NS, config.wiener_window, config.wiener_power)

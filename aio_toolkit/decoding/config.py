@@ -30,11 +30,13 @@ class AudioConfig:
             nearer the reference in SI-SDR than `argmax` but not a sequence of codes.
         wiener_window: STFT window of the mixture-consistent filter, in samples.
         wiener_power: exponent of its masks.
+        wiener_detail: how much of the estimates' own phase is added to what the masks let through, 0 to 1.
     """
 
     mode: str = "latent"
     wiener_window: int = 512
     wiener_power: float = 2.0
+    wiener_detail: float = 0.0
 
 
 @dataclass

@@ -24,7 +24,7 @@ LEGEND = """\
 Intervals: 95 % bootstrap over utterances. WER in %, lower is better; BLEU and SI-SDR (dB), higher is better.
 Audio: score = the codec's output; wiener = that output as a Wiener filter on the mixture; mixture = the input
 unprocessed, the floor; oracle = the true targets through the codec, the ceiling of score; oracle wiener = the
-ceiling of wiener; ideal mask = the same filter made of the true targets, without a codec; gain = score less
+ceiling of wiener; ideal mask = the mixture under masks made of the true targets, without a codec; gain = score less
 mixture, wiener gain = wiener less mixture."""
 
 

@@ -17,6 +17,27 @@ def test_outputs_of_several_estimates_sum_to_the_mixture(S, N):
     torch.testing.assert_close(wiener(mixture, estimates).sum(0), mixture, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("detail", [0.3, 1.0])
+def test_detail_keeps_the_sum_and_at_one_shares_the_remainder_out(detail):
+    torch.manual_seed(0)
+    mixture, estimates = torch.randn(4000), torch.randn(3, 4000)
+    outputs = wiener(mixture, estimates, detail=detail)
+    torch.testing.assert_close(outputs.sum(0), mixture, atol=1e-4, rtol=1e-4)
+    whole = wiener(mixture, estimates, detail=1.0)
+    torch.testing.assert_close(outputs, wiener(mixture, estimates).lerp(whole, detail), atol=1e-5, rtol=1e-4)
+    consistent = estimates + mixture - estimates.sum(0)  # nothing to share out: the estimates sum to it
+    torch.testing.assert_close(wiener(estimates.sum(0), estimates, detail=1.0), estimates, atol=1e-4, rtol=1e-4)
+    assert (whole - consistent).abs().max() > 0.1  # the remainder is shared by masks, not given to all
+
+
+def test_detail_lets_true_sources_pass_where_masks_cannot():
+    torch.manual_seed(0)
+    sources = torch.randn(2, 4000)
+    error = (wiener(sources.sum(0), sources) - sources).square().mean()
+    exact = (wiener(sources.sum(0), sources, detail=1.0) - sources).square().mean()
+    assert exact < 1e-6 * error
+
+
 def test_equals_masks_computed_with_scipy():
     rng = np.random.default_rng(0)
     mixture, estimates = rng.standard_normal(3000), rng.standard_normal((2, 3000))
