@@ -20,6 +20,7 @@ class EncoderConfig:
         num_heads: attention heads; must divide `width`.
         hidden: width inside the feed-forward layers, and of E-Branchformer's convolutional branch.
         conv_kernel: frames seen by each block's depthwise convolution (odd); 0 leaves it out of the transformer.
+        stem_kernel: frames seen by the convolution between features and blocks (odd); 1: a linear layer alone.
     """
 
     kind: str = "transformer"
@@ -28,6 +29,7 @@ class EncoderConfig:
     num_heads: int = 4
     hidden: int = 768
     conv_kernel: int = 0
+    stem_kernel: int = 1
 
 
 class Encoder(Protocol):

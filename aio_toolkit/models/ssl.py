@@ -10,6 +10,7 @@ from torch import nn
 
 from aio_toolkit.encoders.base import EncoderConfig, valid_frames
 from aio_toolkit.encoders.build import build_encoder
+from aio_toolkit.encoders.stem import Stem
 from aio_toolkit.ssl.base import MaskedBatch
 from aio_toolkit.ssl.build import ObjectiveConfig, build_objective
 from aio_toolkit.ssl.contrastive import spread
@@ -17,13 +18,13 @@ from aio_toolkit.ssl.masking import SpanMasking
 
 
 class SslEncoder(nn.Module):
-    """Normalised features, a projection to the model's width, and the encoder."""
+    """Normalised features, the stem that brings them to the model's width, and the encoder."""
 
     def __init__(self, config: EncoderConfig, num_features: int):
         super().__init__()
         self.register_buffer("mean_F", torch.zeros(num_features))
         self.register_buffer("std_F", torch.ones(num_features))
-        self.project = nn.Linear(num_features, config.width)
+        self.stem = Stem(num_features, config.width, config.stem_kernel)
         self.encoder = build_encoder(config)
 
     def normalise(self, feats_BTF: torch.Tensor) -> torch.Tensor:
@@ -32,7 +33,8 @@ class SslEncoder(nn.Module):
 
     def forward(self, normalised_BTF: torch.Tensor, lengths_B: torch.Tensor) -> list[torch.Tensor]:
         """Hidden states (B, T, D) of every layer, from normalised features."""
-        return self.encoder(self.project(normalised_BTF), valid_frames(lengths_B, normalised_BTF.shape[1]))
+        valid_BT = valid_frames(lengths_B, normalised_BTF.shape[1])
+        return self.encoder(self.stem(normalised_BTF, valid_BT), valid_BT)
 
 
 class SslModel(nn.Module):
@@ -60,7 +62,7 @@ class SslModel(nn.Module):
         """
         valid_BT = valid_frames(lengths_B, feats_BTF.shape[1])
         features_BTF = self.ssl_encoder.normalise(feats_BTF)
-        x_BTD, hidden_BT = self.masking(self.ssl_encoder.project(features_BTF), valid_BT)
+        x_BTD, hidden_BT = self.masking(self.ssl_encoder.stem(features_BTF, valid_BT), valid_BT)
         states = self.ssl_encoder.encoder(x_BTD, valid_BT)
         loss, figures = self.objective.loss(MaskedBatch(features_BTF, codes_BTQ, valid_BT, hidden_BT, states))
         return loss, figures | {"embedding_std": spread(states[-1].detach()[valid_BT])}

@@ -5,6 +5,7 @@ import torch
 
 from aio_toolkit.encoders.base import EncoderConfig, valid_frames
 from aio_toolkit.encoders.build import KINDS, build_encoder
+from aio_toolkit.encoders.stem import Stem
 from aio_toolkit.errors import AioError
 
 
@@ -24,6 +25,19 @@ def test_a_tensor_per_layer_and_no_word_from_padding(kind):
     alone = encoder(x_BTD[1:, :7], valid_BT[1:, :7])
     for state, state_alone in zip(states, alone, strict=True):
         torch.testing.assert_close(state[1, :7], state_alone[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 5])
+def test_the_stem_sees_its_frames_and_no_padding(kernel):
+    torch.manual_seed(0)
+    stem, x_BTF = Stem(6, 16, kernel), torch.randn(1, 20, 6)
+    valid_BT = valid_frames(torch.tensor([15]), 20)
+    before = stem(x_BTF, valid_BT)
+    x_BTF[:, 15:] = 9.0
+    torch.testing.assert_close(stem(x_BTF, valid_BT)[:, :15], before[:, :15])
+    x_BTF[:, 7] += 1.0
+    changed = (stem(x_BTF, valid_BT) - before)[0, :15].abs().amax(1) > 1e-6
+    assert changed.nonzero()[:, 0].tolist() == list(range(7 - kernel // 2, 8 + kernel // 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)
