@@ -125,7 +125,7 @@ def _sample_rate(folder: Path) -> int:
 def _row(task, budget, kept, share, folder, speed, score, whole) -> list[str]:
     metric, value = score
     sign = -1 if metric == "WER" else 1
-    loss = 100 * sign * (whole[1] - value) / abs(whole[1])
+    loss = round(100 * sign * (whole[1] - value) / abs(whole[1]), 1) + 0.0  # no minus zero
     experts = sum(len(k) if isinstance(k, list) else k.count_GE.shape[1] for k in kept.values())
     size = (folder / MODEL).stat().st_size / 1e6
     return [task, budget, str(experts), f"{100 * share:.1f} %", f"{size:.1f}", f"{speed:.2f}", f"{value:.2f}",
