@@ -31,7 +31,6 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
             where = f" at {error.filename}" if error.filename else ""
             remedy = "Free some space or choose another folder."
             sys.exit(f"error: cannot write{where}: {error.strerror}. {remedy}")
-
         except RuntimeError as error:
             # What torch.save says of a failed write names neither file nor cause.
             if "inline_container" not in str(error):

@@ -93,6 +93,18 @@ def test_distractors_are_other_hidden_frames_of_the_same_row_all_alike():
             assert counts[allowed].min() > 0.9 * 3000 / len(allowed)
 
 
+def test_cross_distractors_are_other_hidden_frames_of_any_row_all_alike():
+    torch.manual_seed(0)
+    hidden_BT = torch.tensor([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0]]).bool()
+    drawn_MN, _ = draw_distractors(hidden_BT, 2, 3000)
+    assert drawn_MN.shape == (6, 3002)
+    for m in range(6):
+        counts = torch.bincount(drawn_MN[m, 2:], minlength=6)
+        others = [other for other in range(6) if other != m]
+        assert counts.nonzero()[:, 0].tolist() == others
+        assert counts[others].min() > 0.9 * 3000 / 5
+
+
 def test_contrastive_loss_equals_info_nce_by_hand(monkeypatch):
     batch = make_batch()
     objective = Contrastive(Contrastive.Config(dim=6, num_distractors=4, temperature=0.2), D, F_)

@@ -74,7 +74,7 @@ class LoopExperts(nn.Module):
 
 
 def hugging_face() -> dict[str, nn.Module]:
-    """The Mixtral block, which has three matrices an expert: two thirds of the hidden width for equal work."""
+    """The Mixtral block at the same sizes. Its experts are gated, so they have three matrices where ours have two."""
     try:
         from transformers import MixtralConfig
         from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
