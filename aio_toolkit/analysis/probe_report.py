@@ -75,8 +75,13 @@ def plot_probes(probes: Sequence[Probe], results: Results, path: Path) -> None:
     """A panel per probe: score over layers, with intervals; log-mel as a line across."""
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(2.8 * len(probes), 2.9), layout="constrained")
-    for axis, probe in zip(canvas.subplots(1, len(probes), squeeze=False)[0], probes, strict=True):
+    columns = min(len(probes), 4)
+    rows = -(-len(probes) // columns)
+    canvas = Canvas(figsize=(3.0 * columns, 2.7 * rows), layout="constrained")
+    axes = canvas.subplots(rows, columns, squeeze=False).flatten()
+    for axis in axes[len(probes) :]:
+        axis.set_axis_off()
+    for axis, probe in zip(axes, probes, strict=False):
         for name, figures in results[probe.name].items():
             values = [f.value for f in figures]
             if len(values) == 1:
