@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision",
         choices=["float32", "bfloat16"],
         default="float32",
-        help="bfloat16 changes a few codes, and compiles the encoder first: for many hours of audio",
+        help="bfloat16 is faster and changes a few codes",
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda with --nj 1")
     parser.add_argument(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from aio_toolkit.codec.base import Encoded
 from aio_toolkit.codec.convolutions import context, run_ragged
+from aio_toolkit.codec.inference import prepare
 from aio_toolkit.config import load_config, save_config
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, sha256_file
@@ -70,21 +71,20 @@ def save_dac(directory: Path, model: torch.nn.Module, config: DacConfig, half: b
 
 
 class DacCodec:
-    """Implements `codec.base.Codec`. Frozen, in evaluation mode, weight norm folded into the weights.
+    """Implements `codec.base.Codec`. Frozen, in evaluation mode, made fast by `codec.inference`.
 
-    With `precision="bfloat16"` the encoder computes in bfloat16, compiled; the decoder never does.
+    With `precision="bfloat16"` the encoder computes in bfloat16; the decoder never does.
     """
 
     def __init__(
         self, model: torch.nn.Module, name: str, weights_sha256: str, precision: str = "float32", device: str = "cpu"
     ):
         self.model = model.eval().requires_grad_(False).to(device)
-        fold_weight_norm(self.model)
-        replace_snakes(self.model)
+        prepare(self.model)
         self.device = torch.device(device)
-        self.precision = precision
         if precision == "bfloat16":
-            self.model.encoder.compile(dynamic=True)
+            self.model.encoder.bfloat16()
+        self.encoder_dtype = next(self.model.encoder.parameters()).dtype
         self.sample_rate = int(model.sample_rate)
         self.hop = int(model.hop_length)
         self.fingerprint: dict[str, Any] = {
@@ -137,9 +137,8 @@ class DacCodec:
             raise AioError("audio of zero samples has no codes. Remove it from the data dir.")
         padded_B1S = F.pad(wave_BS, (0, -wave_BS.shape[-1] % self.hop))[:, None]
         frames_B = None if lengths_B is None else -(-lengths_B // self.hop)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            latents_BCT = self._in_pieces(self.model.encoder, padded_B1S, frames_B, self.hop, 1).float()
-        latents_BTC = latents_BCT.transpose(1, 2)
+        latents_BCT = self._in_pieces(self.model.encoder, padded_B1S.to(self.encoder_dtype), frames_B, self.hop, 1)
+        latents_BTC = latents_BCT.float().transpose(1, 2)
         return Encoded(self.quantise(latents_BTC, num_codebooks), latents_BTC)
 
     @torch.no_grad()
@@ -238,33 +237,3 @@ def _download(name: str) -> Path:
 def fit_length(wave: torch.Tensor, num_samples: int) -> torch.Tensor:
     """Crop waves (..., S), or complete them with zeros, to `num_samples`."""
     return F.pad(wave, (0, max(0, num_samples - wave.shape[-1])))[..., :num_samples]
-
-
-def fold_weight_norm(model: torch.nn.Module) -> None:
-    """Replace weight-normalised weights by their value: the same result without its cost at every call."""
-    for module in model.modules():
-        if hasattr(module, "weight_g"):
-            torch.nn.utils.remove_weight_norm(module)
-
-
-class Snake(torch.nn.Module):
-    """The package's activation, x + sin^2(alpha x) / alpha, with the same result and one buffer instead of five."""
-
-    def __init__(self, alpha_1X1: torch.Tensor):
-        super().__init__()
-        self.register_buffer("alpha_1X1", alpha_1X1)
-        self.register_buffer("inverse_1X1", (alpha_1X1 + 1e-9).reciprocal())
-
-    def forward(self, x_BXS: torch.Tensor) -> torch.Tensor:
-        """The activation of every sample, (B, X, S)."""
-        return (x_BXS * self.alpha_1X1).sin_().square_().mul_(self.inverse_1X1).add_(x_BXS)
-
-
-def replace_snakes(model: torch.nn.Module) -> None:
-    """Put `Snake` in the place of the package's own; no gradients any more."""
-    from dac.nn.layers import Snake1d
-
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, Snake1d):
-                setattr(module, name, Snake(child.alpha.data))

@@ -67,7 +67,8 @@ class TokenizeConfig:
 def tokenize_data_dir(config: TokenizeConfig, data: Path, dump: Path) -> None:
     """Write features, codes, lengths and fingerprints of a data dir to `dump`.
 
-    A shard that an earlier run finished is kept; the archives are the same whatever the number of jobs.
+    A shard that an earlier run finished is kept. The codes are the same whatever the number of jobs; features differ by
+    rounding between one job, of several threads, and several jobs of one thread each.
 
     Raises:
         AioError: bad audio, or `dump` holds codes of another codec or precision, or features of another front end.
