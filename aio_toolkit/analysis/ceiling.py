@@ -5,7 +5,7 @@ Letters: N sources, S samples.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.codec.losses import MultiScaleMelLoss
 from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.data.sources import read_input, read_sources
-from aio_toolkit.decoding.audio import ideal_mask, mixture_consistent
+from aio_toolkit.decoding.audio import ideal_mask, mixture_consistent, oracle_wiener
 from aio_toolkit.decoding.config import AudioConfig
 from aio_toolkit.errors import AioError
 from aio_toolkit.parallel import parallel_map
@@ -29,9 +29,9 @@ from aio_toolkit.tasks import TASKS
 LEGEND = """\
 SI-SDR in dB of the true sources, mean over utterances with 95 % bootstrap interval, and multi-scale mel distance
 (log10). mixture = the input unprocessed; N codebooks = through the codec with its N leading codebooks; latents =
-through encoder and decoder without quantisation; wiener = the mixture under masks made of the sources through the
-codec, all codebooks; detail = the same with the share --detail of their own phase; ideal mask = the mixture under masks
-made of the true sources."""
+through encoder and decoder without quantisation; masks = the mixture under masks fitted to the sources through the
+codec, all codebooks; wiener = the same filter with as much of their own phase as fits the mixture; ideal mask = the
+mixture under masks made of the true sources."""
 
 
 def measure_ceiling(
@@ -119,9 +119,8 @@ def _measure(
         ways[f"{count} codebooks"] = codec.decode(encoded.codes_BTQ[..., :count])[:, :num_samples]
     ways["latents"] = codec.decode_latents(encoded.latents_BTC)[:, :num_samples]
     coded_NS = codec.decode(encoded.codes_BTQ)[:, :num_samples]
-    masks = replace(config, wiener_detail=0.0)
-    ways["wiener"] = mixture_consistent(mixture_S, coded_NS, masks)
-    ways["wiener, detail"] = mixture_consistent(mixture_S, coded_NS, config)
+    ways["masks"] = mixture_consistent(mixture_S, coded_NS, config)
+    ways["wiener"] = oracle_wiener(mixture_S, coded_NS, config)
     ways["ideal mask"] = ideal_mask(mixture_S, sources_NS, config)
     references_NS = sources_NS[:num_targets]
     return {key: _score(references_NS, way_NS[:num_targets], mel) for key, way_NS in ways.items()}

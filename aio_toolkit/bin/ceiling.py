@@ -13,8 +13,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder for CEILING.md and ceiling.json")
     parser.add_argument("--codebooks", type=int, nargs="+", default=[], help="numbers of codebooks; default: every one")
     parser.add_argument("--window", type=int, default=512, help="STFT window of the masks in samples")
-    parser.add_argument("--power", type=float, default=2.0, help="exponent of the masks; 2 is the Wiener filter")
-    parser.add_argument("--detail", type=float, default=0.75, help="share of the estimates' own phase, 0 to 1")
+    parser.add_argument("--power", type=float, default=2.0, help="exponent of the levels; 2 is the Wiener filter")
     parser.add_argument("--max_utts", type=int, help="measure the first so many utterances of each task")
     parser.add_argument("--nj", type=int, default=1, help="processes")
     return parser
@@ -27,7 +26,7 @@ def main() -> None:
     from aio_toolkit.decoding.config import AudioConfig
     from aio_toolkit.files import atomic_path, write_json
 
-    config = AudioConfig(wiener_window=args.window, wiener_power=args.power, wiener_detail=args.detail)
+    config = AudioConfig(wiener_window=args.window, wiener_power=args.power)
     results = measure_ceiling(args.codec, args.data, config, args.codebooks, args.max_utts, args.nj)
     table = format_ceiling(results)
     with atomic_path(args.out / "CEILING.md") as temporary:

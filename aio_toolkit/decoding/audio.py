@@ -4,7 +4,7 @@ import torch
 
 from aio_toolkit.codec.base import Codec
 from aio_toolkit.decoding.config import AudioConfig
-from aio_toolkit.decoding.wiener import wiener
+from aio_toolkit.decoding.wiener import ratio_mask, wiener
 from aio_toolkit.errors import AioError
 from aio_toolkit.heads.codes import CodesHead
 
@@ -44,6 +44,11 @@ def mixture_consistent(mixture_S: torch.Tensor, waves_NS: torch.Tensor, config: 
     return wiener(mixture_S, waves_NS, config.wiener_window, config.wiener_power, config.wiener_detail)
 
 
+def oracle_wiener(mixture_S: torch.Tensor, coded_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
+    """What the filter (N, S) reaches with the true sources through the codec, whose phase it may trust."""
+    return wiener(mixture_S, coded_NS, config.wiener_window, config.wiener_power, detail=1.0)
+
+
 def ideal_mask(mixture_S: torch.Tensor, true_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
     """What masks alone (N, S) reach with the true sources."""
-    return wiener(mixture_S, true_NS, config.wiener_window, config.wiener_power)
+    return ratio_mask(mixture_S, true_NS, config.wiener_window, config.wiener_power)

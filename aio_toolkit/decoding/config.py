@@ -29,8 +29,8 @@ class AudioConfig:
             likely code of every predicted codebook; `soft` the latent expected under their probabilities, which is
             nearer the reference in SI-SDR than `argmax` but not a sequence of codes.
         wiener_window: STFT window of the mixture-consistent filter, in samples.
-        wiener_power: exponent of its masks.
-        wiener_detail: how much of the estimates' own phase is added to what the masks let through, 0 to 1.
+        wiener_power: exponent of its levels.
+        wiener_detail: how much of the estimates' own phase it keeps, 0 to 1.
     """
 
     mode: str = "latent"

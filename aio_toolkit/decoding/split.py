@@ -17,7 +17,7 @@ from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.dataset import DumpDataset
 from aio_toolkit.data.sampler import fixed_batches
 from aio_toolkit.data.sources import present_sources, read_input, read_sources
-from aio_toolkit.decoding.audio import estimate_waves, ideal_mask, mixture_consistent
+from aio_toolkit.decoding.audio import estimate_waves, ideal_mask, mixture_consistent, oracle_wiener
 from aio_toolkit.decoding.config import AudioConfig, DecodeConfig
 from aio_toolkit.decoding.text import build_search, decode_text
 from aio_toolkit.files import atomic_path, read_json, sha256_file, write_json
@@ -140,7 +140,7 @@ def _decode_audio(
         "codec": (task.sources, waves_NS),
         "wiener": (task.sources, mixture_consistent(mixture_S, waves_NS, config)),
         "oracle_codec": (present, oracle_NS),
-        "oracle_wiener": (present, mixture_consistent(mixture_S, oracle_NS, config)),
+        "oracle_wiener": (present, oracle_wiener(mixture_S, oracle_NS, config)),
         "ideal_mask": (present, ideal_mask(mixture_S, true_NS, config)),
     }
     for variant, (sources, result_NS) in results.items():

@@ -49,8 +49,8 @@ def test_rows_are_what_the_codec_leaves_of_the_audible_targets(setup):
         "mixture",
         *(f"{q} codebooks" for q in (1, 2, 3)),
         "latents",
+        "masks",
         "wiener",
-        "wiener, detail",
         "ideal mask",
     ]
     codec = DacCodec.load(codec_path)
