@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 # Frequencies that share a source's gain and error.
-BAND = 8
+BAND = 4
 # Multiplicative updates of the errors: more of them fit the mixture better and the sources no better.
 UPDATES = 3
 # Magnitude, as a share of the mixture's mean, that every source has everywhere: bins that nobody claims (digital

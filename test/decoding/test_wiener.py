@@ -34,8 +34,8 @@ def slow_wiener(mixture_FT, estimate_NFT, power, detail):
             level_NFT[:, f, t] = around.mean((1, 2)) ** (power / 2)
     floor = (1e-4 * np.abs(mixture_FT).mean()) ** power + 1e-9
     output_NFT = np.zeros_like(estimate_NFT)
-    for first in range(0, F, 8):
-        band = slice(first, first + 8)
+    for first in range(0, F, 4):
+        band = slice(first, first + 4)
         mixture_L, estimate_NL = mixture_FT[band].ravel(), estimate_NFT[:, band].reshape(N, -1)
         stacked_N2L = np.concatenate([estimate_NL.real, estimate_NL.imag], 1)
         gain_N = np.linalg.lstsq(stacked_N2L.T, np.concatenate([mixture_L.real, mixture_L.imag]))[0]
