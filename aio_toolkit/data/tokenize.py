@@ -17,6 +17,7 @@ from aio_toolkit.data.sources import read_input, read_sources
 from aio_toolkit.encoders.frontend import FrontEnd, FrontEndConfig
 from aio_toolkit.files import atomic_path, read_json, write_json
 from aio_toolkit.parallel import parallel_map
+from aio_toolkit.precision import multiplies_bfloat16
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import get_task
 
@@ -74,6 +75,8 @@ def tokenize_data_dir(config: TokenizeConfig, data: Path, dump: Path) -> None:
         AioError: bad audio, or `dump` holds codes of another codec or precision, or features of another front end.
     """
     utterances = read_data_dir(data)
+    if config.precision == "bfloat16" and not multiplies_bfloat16(torch.device(config.device).type):
+        print(f"warning: {config.device} has no arithmetic for bfloat16: precision float32 is faster here, and exact")
     codec = _load(config.codec, config.precision, config.device)
     _claim(dump, codec, FrontEnd(config.frontend, codec), config.precision)
     shards = make_shards(utterances, dump / "shards")

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from aio_toolkit.config import load_config, save_config
 from aio_toolkit.errors import AioError
+from aio_toolkit.precision import multiplies_bfloat16
 from aio_toolkit.training.bar import TrainingBar
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -26,8 +27,9 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
     Args:
         module: what to train; it logs `val/loss`.
         data: its batches.
-        config: dataclass with a `trainer` section, which goes to `lightning.Trainer` as it stands, plus the keys
-            `checkpoint_every` (steps between checkpoints).
+        config: dataclass with a `trainer` section, which goes to `lightning.Trainer` as it stands but for the key
+            `checkpoint_every` (steps between checkpoints) and the value `auto` of `precision`, which is `bf16-mixed`
+            where the machine multiplies bfloat16 and `32-true` where it would have to emulate it.
         out: experiment folder.
 
     Returns:
@@ -42,6 +44,8 @@ def fit(module: lightning.LightningModule, data: lightning.LightningDataModule, 
         callbacks.append(TrainingBar())
     options["callbacks"] = [*callbacks, LearningRateMonitor("step"), *map(_instantiate, options.get("callbacks", []))]
     _check_options(options)
+    if options.get("precision") == "auto":
+        options["precision"] = _fastest_precision(options.get("accelerator", "auto"))
     _silence_chatter()
     trainer = lightning.Trainer(
         **{
@@ -129,6 +133,14 @@ def _check_options(options: dict[str, Any]) -> None:
             raise AioError(f"unknown key 'trainer.{key}'. Did you mean 'trainer.{near}'?")
     if options.get("max_steps", -1) < 1:
         raise AioError("key 'trainer.max_steps' has no value and needs one: the number of optimiser steps.")
+
+
+def _fastest_precision(accelerator: str) -> str:
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    has_bfloat16 = multiplies_bfloat16("cuda" if on_gpu else "cpu")
+    precision = "bf16-mixed" if has_bfloat16 else "32-true"
+    print(f"precision {precision}: this {'GPU' if on_gpu else 'CPU'} has {'' if has_bfloat16 else 'no '}bfloat16")
+    return precision
 
 
 def _silence_chatter() -> None:

@@ -128,6 +128,13 @@ def test_codes_of_another_precision_are_not_mixed_in(setup):
         run(setup, precision="bfloat16")
 
 
+@pytest.mark.parametrize(("pays", "warned"), [(True, False), (False, True)])
+def test_bfloat16_where_it_only_costs_is_warned_of(setup, monkeypatch, capsys, pays, warned):
+    monkeypatch.setattr(tokenize, "multiplies_bfloat16", lambda device: pays)
+    run(setup, precision="bfloat16")
+    assert ("float32 is faster here" in capsys.readouterr().out) == warned
+
+
 def test_batches_of_several_lengths_give_what_single_waves_give(setup):
     one, many = run(setup, "one"), run(setup, "many", batch_seconds=0.4)
     for path in one.glob("*.scp"):

@@ -15,6 +15,7 @@ from tiny import SSL_OVERRIDES
 from aio_toolkit.config import load_config
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.checkpoint import load_ssl
+from aio_toolkit.training import fit
 from aio_toolkit.training.config import SslTrainConfig
 from aio_toolkit.training.modules import SslModule
 from aio_toolkit.training.pretrain import pretrain
@@ -101,6 +102,21 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(tmp_path, write
     with pytest.raises(AioError, match="loss is nan at step 3.*optim.lr"):
         run(tmp_path, "exp")
     assert (tmp_path / "exp" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize(("has_bfloat16", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_precision_auto_is_what_the_machine_is_fast_at(tmp_path, write_dump, monkeypatch, has_bfloat16, precision):
+    write_dump(tmp_path)
+    original, used = SslModule.training_step, []
+
+    def spy(self, batch, index):
+        used.append(self.trainer.precision)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(SslModule, "training_step", spy)
+    monkeypatch.setattr(fit, "multiplies_bfloat16", lambda device: has_bfloat16)
+    run(tmp_path, "exp", "trainer.precision=auto", "trainer.max_steps=1")
+    assert used == [precision]
 
 
 def test_a_stage_asked_for_too_early_names_the_one_before(tmp_path):
