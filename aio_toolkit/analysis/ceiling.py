@@ -1,6 +1,6 @@
 """The best that any head could do with a codec: true sources through the codec, and through ideal masks.
 
-Letters: N sources, S samples.
+Letters: N sources, S samples, Q codebooks, V codes in each.
 """
 
 import functools
@@ -14,6 +14,7 @@ import torch
 
 from aio_toolkit.codec.dac import DacCodec
 from aio_toolkit.codec.losses import MultiScaleMelLoss
+from aio_toolkit.codec.usage import count_codes, entropy_share
 from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.data.sources import read_input, read_sources
 from aio_toolkit.decoding.audio import ideal_mask, mixture_consistent, oracle_wiener
@@ -53,7 +54,8 @@ def measure_ceiling(
         num_jobs: processes.
 
     Returns:
-        By task and row the figures `si_sdr` and `mel`.
+        Under `tasks`, by task and row, the figures `si_sdr` and `mel`; under `codebooks` how the sources of all of them
+        use each codebook: `entropy` as a share of the possible and `used`, the share of codes that occur at all.
 
     Raises:
         AioError: the data dir has no audio task, or the codec fewer codebooks.
@@ -74,7 +76,7 @@ def measure_ceiling(
     measured = list(progress(parallel_map(work, items, num_jobs), "ceiling", total=len(items)))
     tasks = {}
     for name in (name for name in TASKS if name in of_task):
-        rows = [row for utterance, row in zip(items, measured, strict=True) if utterance.task == name]
+        rows = [row for utterance, (row, _) in zip(items, measured, strict=True) if utterance.task == name]
         tasks[name] = {
             key: {
                 measure: asdict(mean_figure(np.array([row[key][i] for row in rows])))
@@ -82,11 +84,13 @@ def measure_ceiling(
             }
             for key in rows[0]
         }
-    return {"codec": codec_path, "data": str(data), "masks": asdict(config), "tasks": tasks}
+    count_QV = torch.stack([count_QV for _, count_QV in measured]).sum(0)
+    usage = {"entropy": entropy_share(count_QV).tolist(), "used": (count_QV > 0).float().mean(1).tolist()}
+    return {"codec": codec_path, "data": str(data), "masks": asdict(config), "tasks": tasks, "codebooks": usage}
 
 
 def format_ceiling(results: dict[str, Any]) -> str:
-    """A Markdown table: a row per way of making the estimates, two columns per task."""
+    """A Markdown table, a row per way of making the estimates, two columns per task; and the use of the codebooks."""
     tasks = results["tasks"]
     rows = []
     for key in next(iter(tasks.values())):
@@ -96,7 +100,15 @@ def format_ceiling(results: dict[str, Any]) -> str:
             row += [f"{si_sdr['value']:.1f} [{si_sdr['lo']:.1f}, {si_sdr['hi']:.1f}]", f"{mel['value']:.3f}"]
         rows.append(row)
     header = ["estimates", *(title for name in tasks for title in (f"{name} dB", "mel"))]
-    return f"{markdown_table(header, rows)}\n{LEGEND}\n"
+    return f"{markdown_table(header, rows)}\n{_format_usage(results['codebooks'])}\n\n{LEGEND}\n"
+
+
+def _format_usage(usage: dict[str, list[float]]) -> str:
+    entropy_Q, used_Q = 100 * np.array(usage["entropy"]), 100 * np.array(usage["used"])
+    return (
+        f"Codebooks: {entropy_Q.mean():.1f} % of the possible entropy, the least of them {entropy_Q.min():.1f} %; "
+        f"{used_Q.mean():.1f} % of their codes occur."
+    )
 
 
 @functools.cache
@@ -107,8 +119,11 @@ def _load(codec_path: str) -> tuple[DacCodec, MultiScaleMelLoss]:
 
 def _measure(
     utterance: Utterance, codec_path: str, config: AudioConfig, codebooks: Sequence[int]
-) -> dict[str, tuple[float, float]]:
-    """SI-SDR and mel distance of every way of making the estimates, means over targets that are not silent."""
+) -> tuple[dict[str, tuple[float, float]], torch.Tensor]:
+    """SI-SDR and mel distance of every way of making the estimates, means over targets that are not silent.
+
+    Beside them stand the counts (Q, V) of the codes of all sources.
+    """
     codec, mel = _load(codec_path)
     mixture_S = torch.from_numpy(read_input(utterance, codec.sample_rate))
     sources_NS = torch.from_numpy(np.stack(list(read_sources(utterance, codec.sample_rate).values())))
@@ -123,7 +138,8 @@ def _measure(
     ways["wiener"] = oracle_wiener(mixture_S, coded_NS, config)
     ways["ideal mask"] = ideal_mask(mixture_S, sources_NS, config)
     references_NS = sources_NS[:num_targets]
-    return {key: _score(references_NS, way_NS[:num_targets], mel) for key, way_NS in ways.items()}
+    scores = {key: _score(references_NS, way_NS[:num_targets], mel) for key, way_NS in ways.items()}
+    return scores, count_codes(encoded.codes_BTQ.transpose(1, 2), codec.fingerprint["codebook_size"])
 
 
 def _score(references_NS: torch.Tensor, estimates_NS: torch.Tensor, mel: MultiScaleMelLoss) -> tuple[float, float]:

@@ -75,6 +75,22 @@ def test_rows_are_what_the_codec_leaves_of_the_audible_targets(setup):
     assert rows["ideal mask"]["mel"]["value"] < rows["mixture"]["mel"]["value"]
 
 
+def test_the_use_of_codebooks_is_counted_over_the_sources_of_all_utterances(setup):
+    codec_path, data, utterances = setup
+    results = measure_ceiling(codec_path, data, AudioConfig(), codebooks=[3])
+    codec = DacCodec.load(codec_path)
+    waves = [torch.from_numpy(read_audio(wav, 16000)) for u in utterances[:2] for wav in u.targets.values()]
+    codes_NQ = torch.cat([codec.encode(wave[None]).codes_BTQ[0] for wave in waves]).numpy()
+    for q, (entropy, used) in enumerate(zip(*results["codebooks"].values(), strict=True)):
+        _, counts = np.unique(codes_NQ[:, q], return_counts=True)
+        share = counts / counts.sum()
+        assert entropy == pytest.approx(-(share * np.log(share)).sum() / np.log(8), abs=1e-5)
+        assert used == pytest.approx(len(counts) / 8)
+    entropies = results["codebooks"]["entropy"]
+    assert f"{100 * np.mean(entropies):.1f} % of the possible entropy" in format_ceiling(results)
+    assert f"the least of them {100 * min(entropies):.1f} %" in format_ceiling(results)
+
+
 def test_processes_do_not_change_the_result_and_the_table_shows_it(setup):
     codec_path, data, _ = setup
     one = measure_ceiling(codec_path, data, AudioConfig(), codebooks=[3])
