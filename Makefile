@@ -17,6 +17,7 @@ test: setup  ## run the tests
 	@$(PYTHON_OF_VENV) -m pytest
 
 bench: setup  ## measure speed against peers, as ratios in one run; leave the machine alone meanwhile
+	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-bench.txt
 	@for bench in utils/bench/bench_*.py; do PYTHONPATH=. $(PYTHON_OF_VENV) $$bench; done
 
 lint: setup  ## check style and format

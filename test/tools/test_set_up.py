@@ -200,7 +200,7 @@ def test_constraints_pin_every_direct_dependency_and_no_local_file() -> None:
 
     pinned = names("constraints.txt")
     assert all(pinned.values())
-    direct = names("requirements.txt") | names("requirements-test.txt")
+    direct = names("requirements.txt") | names("requirements-test.txt") | names("requirements-bench.txt")
     for name, version in direct.items():
         assert name in pinned
         assert version in ("", pinned[name])

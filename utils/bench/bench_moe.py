@@ -1,7 +1,8 @@
 """The MoE layer against its dense equal, a loop over experts and the MoE block of Hugging Face transformers.
 
-All numbers are ratios of medians of forward and backward in one run, in bfloat16 by autocast, the contestants taking
-turns. Sizes: 4,096 tokens of width 256, 16 experts of hidden width 256, four a token; the dense layer has 1,024.
+All numbers are ratios of medians of forward and backward in one run, the contestants taking turns; in bfloat16 by
+autocast, or in float32 on a CPU that would have to emulate it. Sizes: 4,096 tokens of width 256, 16 experts of hidden
+width 256, four a token; the dense layer has 1,024.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from aio_toolkit.encoders.layers import FeedForward
 from aio_toolkit.moe.dispatch import real_frames
 from aio_toolkit.moe.layer import MoEConfig, MoEFeedForward
 from aio_toolkit.moe.router import RouterConfig, build_router
+from aio_toolkit.precision import multiplies_bfloat16
 
 WIDTH, HIDDEN, EXPERTS, TOP_K, TASKS = 256, 1024, 16, 4, 6
 
@@ -26,16 +28,20 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096, help="tokens in a step")
     parser.add_argument("--rounds", type=int, default=25, help="turns of each contestant")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--precision", choices=["float32", "bfloat16"], help="default: bfloat16 where the device multiplies it"
+    )
     args = parser.parse_args()
+    args.precision = args.precision or ("bfloat16" if multiplies_bfloat16(args.device) else "float32")
     torch.manual_seed(0)
     contestants = {
         "ours": ours(EXPERTS),
         "dense": FeedForward(WIDTH, HIDDEN),
         "loop": LoopExperts(),
-        **hugging_face(),
+        **hugging_face(args.precision),
     }
     seconds = race(contestants, args)
-    line = f"MoE layer, {EXPERTS} experts top {TOP_K}, {args.tokens} tokens, {args.device}: "
+    line = f"MoE layer, {EXPERTS} experts top {TOP_K}, {args.tokens} tokens, {args.device}, {args.precision}: "
     line += f"{seconds['ours'] / seconds['dense']:.2f} times the dense layer of equal active size; "
     others = [f"{seconds[name] / seconds['ours']:.2f} times faster than {name}" for name in list(seconds)[2:]]
     print(line + ", ".join(others), flush=True)
@@ -73,16 +79,19 @@ class LoopExperts(nn.Module):
         return y_BTD
 
 
-def hugging_face() -> dict[str, nn.Module]:
-    """The Mixtral block at the same sizes. Its experts are gated, so they have three matrices where ours have two."""
-    try:
-        from transformers import MixtralConfig
-        from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
-    except ImportError:
-        print("transformers is not installed: no comparison with its MoE block (pip install transformers)")
-        return {}
+def hugging_face(precision: str) -> dict[str, nn.Module]:
+    """The Mixtral block at the same sizes. Its experts are gated, so they have three matrices where ours have two.
+
+    Autocast does not reach its grouped products, so for bfloat16 there is a block with such weights besides.
+    """
+    from transformers import MixtralConfig
+    from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+
     blocks = {}
-    for implementation in ("eager", "grouped_mm"):
+    settings = [("eager", torch.float32), ("grouped_mm", torch.float32)]
+    if precision == "bfloat16":
+        settings.append(("grouped_mm", torch.bfloat16))
+    for implementation, dtype in settings:
         config = MixtralConfig(
             hidden_size=WIDTH,
             intermediate_size=HIDDEN // TOP_K,
@@ -93,7 +102,8 @@ def hugging_face() -> dict[str, nn.Module]:
         block = MixtralSparseMoeBlock(config)
         for parameter in block.parameters():
             nn.init.normal_(parameter, std=0.05)
-        blocks[f"transformers ({implementation})"] = HuggingFaceLayer(block)
+        name = f"transformers ({implementation}, {str(dtype).removeprefix('torch.')})"
+        blocks[name] = HuggingFaceLayer(block.to(dtype))
     return blocks
 
 
@@ -106,7 +116,7 @@ class HuggingFaceLayer(nn.Module):
 
     @override
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:
-        y = self.block(x_BTD)
+        y = self.block(x_BTD.to(self.block.experts.gate_up_proj.dtype))
         return y[0] if isinstance(y, tuple) else y
 
 
@@ -123,7 +133,7 @@ def race(contestants: dict[str, nn.Module], args: argparse.Namespace) -> dict[st
             x_BTD = torch.randn(*valid_BT.shape, WIDTH, device=args.device, requires_grad=True)
             layer.zero_grad()
             start = now(args.device)
-            with torch.autocast(args.device, torch.bfloat16):
+            with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bfloat16"):
                 y = layer(x_BTD) if isinstance(layer, FeedForward) else layer(x_BTD, valid_BT, task_B)
             y = y[0] if isinstance(y, tuple) else y
             y.float().square().mean().backward()
