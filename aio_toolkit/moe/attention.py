@@ -10,7 +10,7 @@ from torch import nn
 
 from aio_toolkit.encoders.layers import attend, rotary_angles, rotate
 from aio_toolkit.moe.base import Routing
-from aio_toolkit.moe.dispatch import dispatch, grouped_linear, pack, unpack
+from aio_toolkit.moe.dispatch import compute_dtype, dispatch, grouped_linear, pack, unpack
 from aio_toolkit.moe.experts import check_multiples_of_8, expert_matrices
 
 
@@ -43,7 +43,7 @@ class AttentionExperts(nn.Module):
             routing: the heads of each.
         """
         (B, T), (N, K) = valid_BT.shape, routing.expert_NK.shape
-        plan = dispatch(routing, self.num_experts)
+        plan = dispatch(routing, self.num_experts, compute_dtype(x_ND))
         query_RC = grouped_linear(plan.scatter(x_ND), self.query_EDC, plan.ends_E)
         query_BTX = unpack(plan.to_slots(query_RC).flatten(1), frame_N, valid_BT)
         key, value = self.key_value(x_BTD)[:, None].chunk(2, dim=-1)

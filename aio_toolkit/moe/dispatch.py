@@ -10,9 +10,10 @@ import torch.nn.functional as F
 
 from aio_toolkit.moe.base import Routing
 
-# Groups start at multiples of this many rows. A matrix product of a new size costs a CPU more than the product itself,
-# as its kernel is compiled anew: random group sizes took 27 ms where multiples of 64 took 7. A GPU asks for 16 bytes.
-ALIGN = {"cpu": 64, "cuda": 8}
+# Groups start at multiples of this many rows, as grouped products ask for 16 bytes. In bfloat16 on a CPU they start at
+# multiples of more: a product of a new size costs more than the product itself, as its kernel is compiled anew. Random
+# group sizes took 27 ms where multiples of 64 took 7. In float32 there is no such cost, and filling up groups has one.
+ALIGN, ALIGN_BFLOAT16_ON_CPU = 8, 64
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Dispatch:
         row_NK: row of each slot's pair.
         active_NK: which choices are active; None: all.
         ends_E: int32 index after each expert's last row; equal neighbours are experts that nobody chose.
+        dtype: type that experts compute in.
     """
 
     slot_R: torch.Tensor
@@ -34,10 +36,11 @@ class Dispatch:
     row_NK: torch.Tensor
     active_NK: torch.Tensor | None
     ends_E: torch.Tensor
+    dtype: torch.dtype
 
     def scatter(self, x_ND: torch.Tensor) -> torch.Tensor:
         """Each token's copy (R, D) for every expert it visits, in the type that experts compute in."""
-        return _Copies.apply(x_ND.to(compute_dtype(x_ND)), self)
+        return _Copies.apply(x_ND.to(self.dtype), self)
 
     def combine(self, y_RD: torch.Tensor, weight_NK: torch.Tensor) -> torch.Tensor:
         """Weighted sum (N, D) over each token's experts; choices that are not active must weigh nothing."""
@@ -56,21 +59,35 @@ class Dispatch:
         y_NKX = y_RX.index_select(0, self.row_NK.flatten()).view(*self.row_NK.shape, -1)
         return y_NKX if self.active_NK is None else y_NKX * self.active_NK[..., None]
 
+    def products(self, x_ND: torch.Tensor, y_RD: torch.Tensor) -> torch.Tensor:
+        """Scalar product (N, K) of each token's vector with that of each of its rows; zero where not active.
+
+        By what torch itself differentiates a weighted bag with: it writes no product of rows, whose fresh memory costs
+        a CPU several times more than all else about it.
+        """
+        N, K = self.row_NK.shape
+        token_S = torch.arange(N * K, device=x_ND.device) // K
+        first_N = torch.arange(0, N * K, K, device=x_ND.device)
+        product = torch.ops.aten._embedding_bag_per_sample_weights_backward
+        y_NK = product(x_ND, y_RD, self.row_NK.flatten(), first_N, token_S, 0).view(N, K)
+        return y_NK if self.active_NK is None else y_NK * self.active_NK
+
     @property
     def token_R(self) -> torch.Tensor:
         """Token of each row."""
         return self.slot_R // self.row_NK.shape[1]
 
 
-def dispatch(routing: Routing, num_experts: int) -> Dispatch:
-    """Sort the pairs of a routing by expert, and by token within an expert."""
+def dispatch(routing: Routing, num_experts: int, dtype: torch.dtype) -> Dispatch:
+    """Sort the pairs of a routing by expert, and by token within an expert, for experts that compute in `dtype`."""
     expert_S, active_NK = routing.expert_NK.flatten(), routing.active_NK
     if active_NK is None:
         slot_P = expert_S.argsort(stable=True)
     else:
         slot_A = active_NK.flatten().nonzero()[:, 0]
         slot_P = slot_A[expert_S[slot_A].argsort(stable=True)]
-    device, align = expert_S.device, ALIGN[expert_S.device.type]
+    device = expert_S.device
+    align = ALIGN_BFLOAT16_ON_CPU if device.type == "cpu" and dtype == torch.bfloat16 else ALIGN
     expert_P = expert_S[slot_P]
     counts_E = torch.bincount(expert_P, minlength=num_experts)
     filled_E = -(-counts_E // align) * align
@@ -84,7 +101,7 @@ def dispatch(routing: Routing, num_experts: int) -> Dispatch:
     slot_R = torch.zeros(R, dtype=torch.long, device=device).index_copy_(0, row_P, slot_P)
     real_R = torch.zeros(R, device=device).index_fill_(0, row_P, 1.0)
     row_S = torch.zeros_like(expert_S).index_copy_(0, slot_P, row_P)
-    return Dispatch(slot_R, real_R, row_S.view_as(routing.expert_NK), active_NK, ends_E.to(torch.int32))
+    return Dispatch(slot_R, real_R, row_S.view_as(routing.expert_NK), active_NK, ends_E.to(torch.int32), dtype)
 
 
 def grouped_linear(x_RX: torch.Tensor, weight_EXY: torch.Tensor, ends_E: torch.Tensor) -> torch.Tensor:
@@ -144,8 +161,8 @@ class _Sum(torch.autograd.Function):
         plan = ctx.plan
         grad_RD = grad_ND.index_select(0, plan.token_R)
         weight_R = weight_NK.flatten().index_select(0, plan.slot_R) * plan.real_R
-        along_R = torch.linalg.vecdot(y_RD, grad_RD).to(weight_NK.dtype)
-        return grad_RD * weight_R[:, None].to(grad_RD.dtype), plan.read_rows(along_R[:, None])[..., 0], None
+        grad_RD *= weight_R[:, None].to(grad_RD.dtype)
+        return grad_RD, plan.products(grad_ND, y_RD).to(weight_NK.dtype), None
 
 
 class _Slots(torch.autograd.Function):

@@ -6,7 +6,7 @@ from torch import nn
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.moe.base import Routing
-from aio_toolkit.moe.dispatch import dispatch, grouped_linear
+from aio_toolkit.moe.dispatch import compute_dtype, dispatch, grouped_linear
 
 ACTIVATIONS = ("gelu", "swiglu")
 
@@ -26,7 +26,7 @@ class FeedForwardExperts(nn.Module):
 
     def forward(self, x_ND: torch.Tensor, routing: Routing) -> torch.Tensor:
         """Weighted sum (N, D) of the chosen experts' outputs."""
-        plan = dispatch(routing, self.num_experts)
+        plan = dispatch(routing, self.num_experts, compute_dtype(x_ND))
         hidden_RH = grouped_linear(plan.scatter(x_ND), self.w1_EDH, plan.ends_E)
         if self.gated:
             gate_RH, value_RH = hidden_RH.chunk(2, dim=-1)

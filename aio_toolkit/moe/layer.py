@@ -91,7 +91,7 @@ class MoEFeedForward(nn.Module):
         super().__init__()
         num_experts = kept or config.num_experts
         self.num_tasks = num_tasks
-        self.expected = config.balance.kind == "importance_load"
+        self.importance_load = config.balance.kind == "importance_load"
         self.router = build_router(width, num_tasks, num_experts, _top_k(config.top_k, kept), config.router)
         self.experts = FeedForwardExperts(width, config.expert_hidden, num_experts, config.activation)
         self.shared = FeedForward(width, config.shared_hidden) if config.shared_hidden else None
@@ -106,7 +106,7 @@ class MoEFeedForward(nn.Module):
         y_ND = self.experts(x_ND, routing)
         if self.shared is not None:
             y_ND = y_ND + self.shared(x_ND).to(y_ND.dtype)
-        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.expected)
+        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.importance_load)
 
 
 class MoEAttention(nn.Module):
@@ -118,7 +118,7 @@ class MoEAttention(nn.Module):
         sizes = config.attention
         num_experts = kept or sizes.num_experts
         self.num_tasks = num_tasks
-        self.expected = config.balance.kind == "importance_load"
+        self.importance_load = config.balance.kind == "importance_load"
         self.router = build_router(width, num_tasks, num_experts, _top_k(sizes.top_k, kept), config.router)
         self.experts = AttentionExperts(width, sizes.head_width, num_experts)
 
@@ -130,26 +130,28 @@ class MoEAttention(nn.Module):
         x_ND, task_N = pack(x_BTD, frame_N), task_B[frame_N // valid_BT.shape[1]]
         routing = self.router(x_BTD, task_B, frame_N)
         y_ND = self.experts(x_BTD, x_ND, valid_BT, frame_N, routing)
-        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.expected)
+        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.importance_load)
 
 
-def tabulate(routing: Routing, task_N: torch.Tensor, num_tasks: int, expected: bool = False) -> RoutingTable:
-    """Sums over the tokens of each task; the expected visits only where they are `expected`, as they cost most."""
+def tabulate(routing: Routing, task_N: torch.Tensor, num_tasks: int, importance_load: bool = False) -> RoutingTable:
+    """Sums over the tokens of each task; what only the loss of that name looks at is zero without `importance_load`."""
     with torch.autocast(task_N.device.type, enabled=False):
         logit_NE = routing.logit_NE
         E = logit_NE.shape[1]
         active_NK = torch.ones_like(routing.weight_NK) if routing.active_NK is None else routing.active_NK.float()
         empty_NE = torch.zeros_like(logit_NE)
         columns = [
-            empty_NE.scatter(1, routing.expert_NK, active_NK),
-            logit_NE.softmax(-1),
-            empty_NE.scatter(1, routing.expert_NK, routing.weight_NK),
-            expected_visits(routing) if expected else empty_NE,
             logit_NE.logsumexp(-1, keepdim=True).square(),
+            logit_NE.softmax(-1),
+            empty_NE.scatter(1, routing.expert_NK, active_NK),
         ]
+        if importance_load:
+            columns += [empty_NE.scatter(1, routing.expert_NK, routing.weight_NK), expected_visits(routing)]
         member_GN = F.one_hot(task_N, num_tasks).T.float()
-        parts = (member_GN @ torch.cat(columns, dim=1)).split([E, E, E, E, 1], dim=1)
-        count_GE, probability_GE, importance_GE, expected_GE, square_G1 = parts
+        square_G1, probability_GE, count_GE, *rest = (member_GN @ torch.cat(columns, dim=1)).split(
+            [1, *[E] * (len(columns) - 1)], dim=1
+        )
+        importance_GE, expected_GE = rest or [torch.zeros_like(count_GE)] * 2
     return RoutingTable(
         member_GN.sum(1), count_GE.detach(), probability_GE, importance_GE, expected_GE, square_G1[:, 0]
     )

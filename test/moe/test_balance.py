@@ -94,7 +94,7 @@ def test_importance_and_load_equal_a_loop_over_tokens(noise):
             else:
                 load[e] += e in routing.expert_NK[n]
     expected = importance.var() / importance.mean() ** 2 + load.var() / load.mean() ** 2
-    got = importance_load_loss(tabulate(routing, task_N, 3, expected=True))
+    got = importance_load_loss(tabulate(routing, task_N, 3, importance_load=True))
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
