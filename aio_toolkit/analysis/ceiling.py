@@ -23,7 +23,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.scoring.bootstrap import mean_figure
-from aio_toolkit.scoring.report import markdown_table
+from aio_toolkit.scoring.report import figure_cell, markdown_table
 from aio_toolkit.scoring.separation import si_sdr_by_query
 from aio_toolkit.tasks import TASKS
 
@@ -96,8 +96,7 @@ def format_ceiling(results: dict[str, Any]) -> str:
     for key in next(iter(tasks.values())):
         row = [key]
         for figures in tasks.values():
-            si_sdr, mel = figures[key]["si_sdr"], figures[key]["mel"]
-            row += [f"{si_sdr['value']:.1f} [{si_sdr['lo']:.1f}, {si_sdr['hi']:.1f}]", f"{mel['value']:.3f}"]
+            row += [figure_cell(figures[key]["si_sdr"]), f"{figures[key]['mel']['value']:.3f}"]
         rows.append(row)
     header = ["estimates", *(title for name in tasks for title in (f"{name} dB", "mel"))]
     return f"{markdown_table(header, rows)}\n{_format_usage(results['codebooks'])}\n\n{LEGEND}\n"

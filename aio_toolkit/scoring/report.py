@@ -23,9 +23,9 @@ HEADER = (
 LEGEND = """\
 Intervals: 95 % bootstrap over utterances. WER in %, lower is better; BLEU and SI-SDR (dB), higher is better.
 Audio: score = the codec's output; wiener = that output as a Wiener filter on the mixture; mixture = the input
-unprocessed, the floor; oracle = the true targets through the codec, the ceiling of score; oracle wiener = the
-ceiling of wiener; ideal mask = the mixture under masks made of the true targets, without a codec; gain = score less
-mixture, wiener gain = wiener less mixture."""
+unprocessed, the floor; oracle = the true targets through the codec, the ceiling of score; oracle wiener = the same in
+the filter, their phase kept where it fits the mixture, the ceiling of wiener; ideal mask = the mixture under masks made
+of the true targets, without a codec; gain = score less mixture, wiener gain = wiener less mixture."""
 
 
 def write_report(decode: Path, results: dict[str, Any]) -> str:
@@ -68,7 +68,9 @@ def combine(paths: Sequence[Path]) -> str:
             for output in ("score",) if "score" in result else ("codec", "wiener"):
                 title = f"{name} {result['metric']}" if output == "score" else f"{name} {output} dB"
                 columns[name, output] = title
-    rows = [[path, *(_cell(_lookup(results, *column)) for column in columns)] for path, results in experiments.items()]
+    rows = [
+        [path, *(figure_cell(_lookup(results, *column)) for column in columns)] for path, results in experiments.items()
+    ]
     datasets = {results["data"] for results in experiments.values()}
     warning = "" if len(datasets) == 1 else f"\nDifferent data, not comparable: {', '.join(sorted(datasets))}\n"
     return markdown_table(["experiment", *columns.values()], rows) + warning
@@ -88,7 +90,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _text_row(name: str, result: dict[str, Any]) -> list[str]:
-    return [name, result["metric"], _cell(result["score"]), *["-"] * 7, str(result["num_utterances"])]
+    return [name, result["metric"], figure_cell(result["score"]), *["-"] * 7, str(result["num_utterances"])]
 
 
 def _audio_row(name: str, metric: str, figures: dict[str, Any]) -> list[str]:
@@ -96,11 +98,11 @@ def _audio_row(name: str, metric: str, figures: dict[str, Any]) -> list[str]:
     return [
         name,
         metric,
-        _cell(outputs.get("codec")),
-        _cell(outputs.get("wiener")),
+        figure_cell(outputs.get("codec")),
+        figure_cell(outputs.get("wiener")),
         *(_short_cell(outputs.get(output)) for output in ("mixture", "oracle_codec", "oracle_wiener", "ideal_mask")),
-        _cell(gains.get("codec")),
-        _cell(gains.get("wiener")),
+        figure_cell(gains.get("codec")),
+        figure_cell(gains.get("wiener")),
         str(outputs["codec"]["n"]),
     ]
 
@@ -110,7 +112,8 @@ def _lookup(results: dict[str, Any], task: str, output: str) -> Figure | None:
     return result.get("score") if output == "score" else result.get("outputs", {}).get(output)
 
 
-def _cell(figure: Figure | None) -> str:
+def figure_cell(figure: Figure | None) -> str:
+    """A figure and its interval, to one decimal."""
     if figure is None or figure["value"] is None:
         return "-"
     return f"{_decimal(figure['value'])} [{_decimal(figure['lo'])}, {_decimal(figure['hi'])}]"
