@@ -1,8 +1,9 @@
 """Tokenization against the `dac` package's own command: whole processes, same files, same machine, one run.
 
 For each codec it prints how many times faster than real time each of them is, and how many codes are not those of the
-package's model. The audio is generated; the 16 kHz architecture of the package has random weights. bfloat16 is left out
-on a CPU that would have to emulate it.
+package's model, beside how many of the package's own change with the number of threads: sums in another order round
+differently, and codes that are all but equally near change places. The audio is generated; the 16 kHz architecture of
+the package has random weights. bfloat16 is left out on a CPU that would have to emulate it.
 """
 
 import argparse
@@ -83,9 +84,11 @@ def compare(title: str, codec: Path, root: Path, seconds: float, num_jobs: int) 
              str(root / "frontend.yaml"), "--data", str(root / "data"), "--out", str(out), "--nj", str(num_jobs),
              "--precision", precision]
         )  # fmt: skip
-        changed, loss = difference(package, DacCodec.load(codec), ArkReader(out / "codes_wav.scp", integers=True), root)
+        codes = ArkReader(out / "codes_wav.scp", integers=True)
+        changed, noise, loss = difference(package, DacCodec.load(codec), codes, root)
         line += f"; {precision} {seconds / ours:.1f} x ({theirs / ours:.2f} times dac encode), "
-        line += f"{100 * changed:.3f} % of codes differ, SI-SDR {loss:+.2f} dB"
+        line += f"{100 * changed:.4f} % of codes differ (of its own by threads {100 * noise:.4f} %), "
+        line += f"SI-SDR {loss:+.2f} dB"
     return line
 
 
@@ -111,21 +114,36 @@ def timed(command: list[str]) -> float:
 
 
 @torch.inference_mode()
-def difference(package: torch.nn.Module, codec: DacCodec, codes: ArkReader, root: Path) -> tuple[float, float]:
-    """Share of codes that are not the package's, and what that does to the SI-SDR of the decoded audio in dB.
+def difference(package: torch.nn.Module, codec: DacCodec, codes: ArkReader, root: Path) -> tuple[float, float, float]:
+    """How our codes differ from the package's on one thread, over the first files.
 
     The package's command scales audio before it codes it, so its model is asked for the codes of the same audio.
+
+    Returns:
+        The share of codes that differ, the share of the package's own that do on all threads, and what the first does
+        to the SI-SDR of the decoded audio in dB.
     """
-    changed, scores = [], []
+    changed, noise, scores = [], [], []
     for id in list(codes)[:CHECKED]:
         reference_1S = read_audio(str(root / "audio" / f"{id}.wav"), SAMPLE_RATE)[None]
-        padded = package.preprocess(torch.from_numpy(reference_1S)[:, None], SAMPLE_RATE)
-        both = package.encode(padded)[1].transpose(1, 2), torch.from_numpy(codes[id])[None]
-        changed.append((both[0] != both[1]).float().mean().item())
-        decoded = [codec.decode(codes_1TQ)[:, : reference_1S.shape[1]].numpy() for codes_1TQ in both]
+        theirs_1TQ, threaded_1TQ = (package_codes(package, reference_1S, n) for n in (1, torch.get_num_threads()))
+        ours_1TQ = torch.from_numpy(codes[id])[None]
+        changed.append((ours_1TQ != theirs_1TQ).float().mean().item())
+        noise.append((threaded_1TQ != theirs_1TQ).float().mean().item())
+        decoded = [codec.decode(c)[:, : reference_1S.shape[1]].numpy() for c in (theirs_1TQ, ours_1TQ)]
         scores.append([si_sdr_by_query(reference_1S, decoded_1S)[0] for decoded_1S in decoded])
     theirs, ours = np.mean(scores, axis=0)
-    return float(np.mean(changed)), float(ours - theirs)
+    return float(np.mean(changed)), float(np.mean(noise)), float(ours - theirs)
+
+
+def package_codes(package: torch.nn.Module, wave_1S: np.ndarray, num_threads: int) -> torch.Tensor:
+    """The package's codes (1, T, Q) of a wave, computed on so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    padded_11S = package.preprocess(torch.from_numpy(wave_1S)[:, None], SAMPLE_RATE)
+    codes_1QT = package.encode(padded_11S)[1]
+    torch.set_num_threads(before)
+    return codes_1QT.transpose(1, 2)
 
 
 if __name__ == "__main__":
