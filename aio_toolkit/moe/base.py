@@ -40,7 +40,8 @@ class RoutingTable:
         count_GE: how many of each task's tokens visited each expert; not differentiable.
         probability_GE: sum of the gate's distribution over all experts, differentiable.
         importance_GE: sum of the weights given to each expert (Shazeer et al. 2017, Eq. 6), differentiable.
-        expected_GE: `count_GE` as expected under the noise (Shazeer et al. 2017, Eq. 8-10), differentiable.
+        expected_GE: `count_GE` as expected under the noise (Shazeer et al. 2017, Eq. 8-10), differentiable. This and
+            the former are zero unless `importance_load` is the balance, which alone reads them.
         square_G: sum of the squared log-sum-exp of the logits (the z-loss of ST-MoE, Zoph et al. 2022, Eq. 5),
             differentiable.
     """
