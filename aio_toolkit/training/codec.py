@@ -228,8 +228,8 @@ class CodecModule(lightning.LightningModule):
             figures = {name: value.detach() for name, value in vars(adversary).items()}
         if not torch.isfinite(loss):
             raise AioError(
-                f"codec loss is {loss.item()} at step {self.global_step}. Lower optim.lr, in a run of its own (another "
-                "--codec_config, or --codec_args)."
+                f"codec loss is {loss.item()} at step {self.global_step}. Lower optim.lr by --codec_args: the changed "
+                "run gets a folder of its own."
             )
         self.log(f"{split}/loss", loss.detach(), prog_bar=True)
         self.log(f"{split}/snr", snr_db.detach(), prog_bar=True)

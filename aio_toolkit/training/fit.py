@@ -77,7 +77,8 @@ def claim(out: Path, config: Any) -> None:
         difference = _difference(_comparable(load_config(type(config), path)), _comparable(config))
         if difference:
             raise AioError(
-                f"{out} was begun with another configuration ({difference}). Choose another --tag, or delete it."
+                f"{out} was begun with another configuration ({difference}). Give the change by --codec_args, "
+                "--ssl_args or --train_args, which name the folder, choose another --tag for stage 4, or delete it."
             )
     else:
         save_config(config, path)

@@ -32,7 +32,8 @@ class _TrainingModule(lightning.LightningModule):
         if not torch.isfinite(loss):
             raise AioError(
                 f"{name} is {loss.item()} at step {self.global_step} (batch with {', '.join(batch.ids[:4])}, ...). "
-                "Lower optim.lr or set trainer.precision=32-true, in a run of its own (another --tag)."
+                "Lower optim.lr or set trainer.precision=32-true by --ssl_args or --train_args: the changed run gets a "
+                "folder of its own."
             )
 
     def _log(self, split: str, figures: dict[str, torch.Tensor], batch_size: int) -> None:
