@@ -1,8 +1,7 @@
 """Attention experts (Mod-Squad, Chen et al. 2023; Mixture of Attention Heads, Zhang et al. 2022).
 
 An expert is a head: its own query and output projection. Keys and values are one head that all experts share, so a
-token pays for the heads it visits and no more. Letters besides those of `moe.base`: B batch, T frames, C head width,
-X = K * C.
+token pays for the heads it visits and no more. C is the head width.
 """
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 
 from aio_toolkit.encoders.layers import attend, rotary_angles, rotate
 from aio_toolkit.moe.base import Routing
-from aio_toolkit.moe.dispatch import compute_dtype, dispatch, grouped_linear, pack, unpack
+from aio_toolkit.moe.dispatch import compute_dtype, dispatch, grouped_linear
 from aio_toolkit.moe.experts import check_multiples_of_8, expert_matrices
 
 
@@ -25,33 +24,17 @@ class AttentionExperts(nn.Module):
         self.out_ECD = expert_matrices(num_experts, head_width, width)
         self.key_value = nn.Linear(width, 2 * head_width)
 
-    def forward(
-        self,
-        x_BTD: torch.Tensor,
-        x_ND: torch.Tensor,
-        valid_BT: torch.Tensor,
-        frame_N: torch.Tensor,
-        routing: Routing,
-    ) -> torch.Tensor:
-        """Weighted sum (N, D) of what each frame's heads see.
-
-        Args:
-            x_BTD: all frames, which keys and values are made of.
-            x_ND: the real ones among them, which ask.
-            valid_BT: which those are.
-            frame_N: the same as places in the batch laid flat.
-            routing: the heads of each.
-        """
-        (B, T), (N, K) = valid_BT.shape, routing.expert_NK.shape
+    def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, routing: Routing) -> torch.Tensor:
+        """Weighted sum (N, D) of what the heads of each frame see; padded frames are not seen."""
+        (B, T), K = valid_BT.shape, routing.expert_NK.shape[1]
+        x_ND = x_BTD.flatten(0, 1)
         plan = dispatch(routing, self.num_experts, compute_dtype(x_ND))
         query_RC = grouped_linear(plan.scatter(x_ND), self.query_EDC, plan.ends_E)
-        query_BTX = unpack(plan.to_slots(query_RC).flatten(1), frame_N, valid_BT)
+        query_BKTC = plan.to_slots(query_RC).view(B, T, K, -1).transpose(1, 2)
         key, value = self.key_value(x_BTD)[:, None].chunk(2, dim=-1)
         cos_TC, sin_TC = rotary_angles(T, key.shape[-1], x_BTD.device)
-        query_BKTC = rotate(query_BTX.view(B, T, K, -1).transpose(1, 2), cos_TC, sin_TC)
-        seen_BKTC = attend(query_BKTC, rotate(key, cos_TC, sin_TC), value, valid_BT)
-        seen_NX = pack(seen_BKTC.transpose(1, 2).flatten(2), frame_N)
-        seen_RC = plan.from_slots(seen_NX.view(N, K, -1))
+        seen_BKTC = attend(rotate(query_BKTC, cos_TC, sin_TC), rotate(key, cos_TC, sin_TC), value, valid_BT)
+        seen_RC = plan.from_slots(seen_BKTC.transpose(1, 2).flatten(0, 1))
         return plan.combine(grouped_linear(seen_RC, self.out_ECD, plan.ends_E), routing.weight_NK)
 
     def keep(self, experts: list[int]) -> None:

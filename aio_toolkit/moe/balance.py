@@ -100,8 +100,7 @@ def expected_visits(routing: Routing) -> torch.Tensor:
     N, E = routing.logit_NE.shape
     K = routing.expert_NK.shape[1]
     if routing.noise == 0 or K == E:
-        active_NK = torch.ones(N, K) if routing.active_NK is None else routing.active_NK.float()
-        return torch.zeros(N, E, device=routing.logit_NE.device).scatter(1, routing.expert_NK, active_NK)
+        return torch.zeros_like(routing.logit_NE).scatter(1, routing.expert_NK, routing.active_NK.float())
     top_NK = routing.noisy_NE.topk(K + 1, dim=-1).values
     # The K-th largest of the others: for an expert that is among the K largest, that is number K + 1.
     chosen_NE = routing.noisy_NE >= top_NK[:, K - 1 : K]

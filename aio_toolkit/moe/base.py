@@ -1,7 +1,7 @@
 """The contracts inside a Mixture of Experts.
 
-Letters used in this folder: N tokens (real frames only; padding never arrives here), D model width,
-H hidden width of one expert, E experts, K most experts per token, P chosen (token, expert) pairs, G tasks.
+Letters used in this folder: B batch, T frames, N tokens (the B * T frames laid flat), D model width,
+H hidden width of one expert, E experts, K most experts per token, G tasks.
 """
 
 from dataclasses import dataclass, fields
@@ -17,18 +17,18 @@ class Routing:
     Attributes:
         expert_NK: indices of the chosen experts, int64.
         weight_NK: float32 weights of their outputs, differentiable; zero where `active_NK` is False.
+        active_NK: which choices count: none of padding, and not all where tokens visit different numbers of experts.
         logit_NE: float32 logits of the gate before noise, differentiable.
         noisy_NE: the logits that the choice was made by.
         noise: standard deviation of the noise in them.
-        active_NK: which choices count, for routers whose tokens visit different numbers of experts; None: all.
     """
 
     expert_NK: torch.Tensor
     weight_NK: torch.Tensor
+    active_NK: torch.Tensor
     logit_NE: torch.Tensor
     noisy_NE: torch.Tensor
     noise: float = 0.0
-    active_NK: torch.Tensor | None = None
 
 
 @dataclass
@@ -78,8 +78,8 @@ Tables = dict[str, RoutingTable]
 class Router(Protocol):
     """Chooses experts for each token."""
 
-    def __call__(self, x_BTD: torch.Tensor, task_B: torch.Tensor, frame_N: torch.Tensor) -> Routing:
-        """Route the N frames with the indices `frame_N` in a padded batch laid flat, whose rows have tasks `task_B`."""
+    def __call__(self, x_BTD: torch.Tensor, task_B: torch.Tensor, valid_BT: torch.Tensor) -> Routing:
+        """Route the frames of a padded batch, whose rows have tasks `task_B`; those of padding go nowhere."""
         ...
 
 

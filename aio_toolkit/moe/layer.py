@@ -11,7 +11,6 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.moe.attention import AttentionExperts
 from aio_toolkit.moe.balance import BalanceConfig, expected_visits
 from aio_toolkit.moe.base import Routing, RoutingTable
-from aio_toolkit.moe.dispatch import pack, real_frames, unpack
 from aio_toolkit.moe.experts import FeedForwardExperts
 from aio_toolkit.moe.router import RouterConfig, build_router
 
@@ -100,13 +99,11 @@ class MoEFeedForward(nn.Module):
         self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
     ) -> tuple[torch.Tensor, RoutingTable]:
         """Output (B, T, D), zero on padding, and the table of what was routed where."""
-        frame_N = real_frames(valid_BT)
-        x_ND, task_N = pack(x_BTD, frame_N), task_B[frame_N // valid_BT.shape[1]]
-        routing = self.router(x_BTD, task_B, frame_N)
-        y_ND = self.experts(x_ND, routing)
+        routing = self.router(x_BTD, task_B, valid_BT)
+        y_BTD = self.experts(x_BTD.flatten(0, 1), routing).view_as(x_BTD)
         if self.shared is not None:
-            y_ND = y_ND + self.shared(x_ND).to(y_ND.dtype)
-        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.importance_load)
+            y_BTD = y_BTD + (self.shared(x_BTD) * valid_BT[..., None]).to(y_BTD.dtype)
+        return y_BTD, tabulate(routing, members(task_B, valid_BT, self.num_tasks), self.importance_load)
 
 
 class MoEAttention(nn.Module):
@@ -126,28 +123,30 @@ class MoEAttention(nn.Module):
         self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
     ) -> tuple[torch.Tensor, RoutingTable]:
         """Output (B, T, D), zero on padding, and the table of what was routed where."""
-        frame_N = real_frames(valid_BT)
-        x_ND, task_N = pack(x_BTD, frame_N), task_B[frame_N // valid_BT.shape[1]]
-        routing = self.router(x_BTD, task_B, frame_N)
-        y_ND = self.experts(x_BTD, x_ND, valid_BT, frame_N, routing)
-        return unpack(y_ND, frame_N, valid_BT), tabulate(routing, task_N, self.num_tasks, self.importance_load)
+        routing = self.router(x_BTD, task_B, valid_BT)
+        y_BTD = self.experts(x_BTD, valid_BT, routing).view_as(x_BTD)
+        return y_BTD, tabulate(routing, members(task_B, valid_BT, self.num_tasks), self.importance_load)
 
 
-def tabulate(routing: Routing, task_N: torch.Tensor, num_tasks: int, importance_load: bool = False) -> RoutingTable:
+def members(task_B: torch.Tensor, valid_BT: torch.Tensor, num_tasks: int) -> torch.Tensor:
+    """Which tokens are of which task (G, N): 1.0 or 0.0, and 0.0 for padding."""
+    member_GB = F.one_hot(task_B, num_tasks).T.float()
+    return (member_GB[..., None] * valid_BT).flatten(1)
+
+
+def tabulate(routing: Routing, member_GN: torch.Tensor, importance_load: bool = False) -> RoutingTable:
     """Sums over the tokens of each task; what only the loss of that name looks at is zero without `importance_load`."""
-    with torch.autocast(task_N.device.type, enabled=False):
+    with torch.autocast(member_GN.device.type, enabled=False):
         logit_NE = routing.logit_NE
         E = logit_NE.shape[1]
-        active_NK = torch.ones_like(routing.weight_NK) if routing.active_NK is None else routing.active_NK.float()
         empty_NE = torch.zeros_like(logit_NE)
         columns = [
             logit_NE.logsumexp(-1, keepdim=True).square(),
             logit_NE.softmax(-1),
-            empty_NE.scatter(1, routing.expert_NK, active_NK),
+            empty_NE.scatter(1, routing.expert_NK, routing.active_NK.float()),
         ]
         if importance_load:
             columns += [empty_NE.scatter(1, routing.expert_NK, routing.weight_NK), expected_visits(routing)]
-        member_GN = F.one_hot(task_N, num_tasks).T.float()
         square_G1, probability_GE, count_GE, *rest = (member_GN @ torch.cat(columns, dim=1)).split(
             [1, *[E] * (len(columns) - 1)], dim=1
         )

@@ -9,7 +9,6 @@ from torch import nn
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.moe.base import Routing
-from aio_toolkit.moe.dispatch import pack
 
 
 @dataclass
@@ -48,25 +47,25 @@ class _Router(nn.Module):
         # Added where experts are chosen, never where they are weighed (Wang et al. 2024, aux-loss-free balancing).
         self.register_buffer("bias_E", torch.zeros(num_experts))
 
-    def forward(self, x_BTD: torch.Tensor, task_B: torch.Tensor, frame_N: torch.Tensor) -> Routing:
-        """Route the frames with the indices `frame_N` in the batch laid flat."""
+    def forward(self, x_BTD: torch.Tensor, task_B: torch.Tensor, valid_BT: torch.Tensor) -> Routing:
+        """Route the frames of a padded batch, laid flat; those of padding go nowhere."""
         with torch.autocast(x_BTD.device.type, enabled=False):
-            # Gates read whole rows: all frames of a row have one task, and so one gate.
-            logit_NE = pack(self.logits(x_BTD.float(), task_B), frame_N)
+            logit_NE = self.logits(x_BTD.float(), task_B).flatten(0, 1)
             noise = self.config.noise if self.training else 0.0
             noisy_NE = logit_NE + noise * torch.randn_like(logit_NE) if noise > 0 else logit_NE
             probability_NE = noisy_NE.softmax(-1)
             _, expert_NK = (probability_NE.detach() + self.bias_E).topk(self.top_k, dim=-1)
             weight_NK = probability_NE.gather(1, expert_NK)
-            active_NK = None
+            active_NK = valid_BT.flatten()[:, None].expand_as(expert_NK)
             if self.config.top_p is not None:
                 # An expert is visited if those before it do not reach the sum; the first always is.
                 before_NK = weight_NK.detach().cumsum(1) - weight_NK.detach()
-                active_NK = before_NK < self.config.top_p
-                weight_NK = weight_NK * active_NK
+                visited_NK = before_NK < self.config.top_p
+                weight_NK, active_NK = weight_NK * visited_NK, active_NK & visited_NK
             if self.config.renormalise:
                 weight_NK = weight_NK / weight_NK.sum(-1, keepdim=True)
-            return Routing(expert_NK, weight_NK, logit_NE, noisy_NE, noise, active_NK)
+            weight_NK = weight_NK * active_NK
+            return Routing(expert_NK, weight_NK, active_NK, logit_NE, noisy_NE, noise)
 
     def logits(self, x_BTD: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:
         """Logits (B, T, E) of every expert."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +36,13 @@ def routed(N: int, E: int, K: int, noise: float = 0.0, seed: int = 0) -> Routing
     logit_NE = torch.randn(N, E, generator=generator)
     noisy_NE = logit_NE + noise * torch.randn(N, E, generator=generator)
     weight_NK, expert_NK = noisy_NE.softmax(-1).topk(K)
-    return Routing(expert_NK, weight_NK / weight_NK.sum(1, keepdim=True), logit_NE, noisy_NE, noise)
+    weight_NK, active_NK = weight_NK / weight_NK.sum(1, keepdim=True), torch.ones(N, K, dtype=torch.bool)
+    return Routing(expert_NK, weight_NK, active_NK, logit_NE, noisy_NE, noise)
+
+
+def random_members(G: int, N: int) -> torch.Tensor:
+    """Tokens (G, N) of random tasks."""
+    return F.one_hot(torch.randint(G, (N,)), G).T.float()
 
 
 @settings(max_examples=25, deadline=None)
@@ -80,7 +87,7 @@ def test_descending_on_the_information_specialises_experts():
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_importance_and_load_equal_a_loop_over_tokens(noise):
     N, E, K = 23, 6, 2
-    routing, task_N = routed(N, E, K, noise), torch.randint(3, (N,))
+    routing = routed(N, E, K, noise)
     importance, load = np.zeros(E), np.zeros(E)
     for n in range(N):
         noisy = routing.noisy_NE[n].tolist()
@@ -94,7 +101,7 @@ def test_importance_and_load_equal_a_loop_over_tokens(noise):
             else:
                 load[e] += e in routing.expert_NK[n]
     expected = importance.var() / importance.mean() ** 2 + load.var() / load.mean() ** 2
-    got = importance_load_loss(tabulate(routing, task_N, 3, importance_load=True))
+    got = importance_load_loss(tabulate(routing, random_members(3, N), importance_load=True))
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -113,7 +120,7 @@ def test_the_load_is_what_drawing_the_noise_again_gives():
 def test_switch_and_z_loss_equal_their_formulas():
     N, E, K = 40, 7, 2
     routing = routed(N, E, K)
-    of = tabulate(routing, torch.randint(2, (N,)), 2)
+    of = tabulate(routing, random_members(2, N))
     share_E = torch.bincount(routing.expert_NK.flatten(), minlength=E) / (N * K)
     expected = E * (share_E * routing.logit_NE.softmax(-1).mean(0)).sum()
     torch.testing.assert_close(switch_loss(of), expected)

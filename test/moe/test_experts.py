@@ -10,7 +10,6 @@ from aio_toolkit.encoders.layers import rotary_angles, rotate
 from aio_toolkit.errors import AioError
 from aio_toolkit.moe.attention import AttentionExperts
 from aio_toolkit.moe.base import Routing
-from aio_toolkit.moe.dispatch import real_frames
 from aio_toolkit.moe.experts import FeedForwardExperts
 from aio_toolkit.moe.layer import AttentionConfig, MoEAttention, MoEConfig, MoEFeedForward, tabulate
 from aio_toolkit.moe.router import RouterConfig
@@ -19,17 +18,14 @@ from aio_toolkit.moe.router import RouterConfig
 def random_routing(N: int, E: int, K: int, some_inactive: bool = False) -> Routing:
     logit_NE = torch.randn(N, E)
     weight_NK, expert_NK = logit_NE.softmax(-1).topk(K)
-    active_NK = None
-    if some_inactive:
-        active_NK = torch.rand(N, K) < 0.6
-        weight_NK = weight_NK * active_NK
-    return Routing(expert_NK, weight_NK.detach().requires_grad_(), logit_NE, logit_NE, active_NK=active_NK)
+    active_NK = torch.rand(N, K) < (0.6 if some_inactive else 1.0)
+    weight_NK = (weight_NK * active_NK).detach().requires_grad_()
+    return Routing(expert_NK, weight_NK, active_NK, logit_NE, logit_NE)
 
 
 def pairs(routing: Routing, n: int):
     """Expert and weight of each active choice of token n."""
-    active = [True] * routing.expert_NK.shape[1] if routing.active_NK is None else routing.active_NK[n].tolist()
-    choices = zip(routing.expert_NK[n].tolist(), routing.weight_NK[n], active, strict=True)
+    choices = zip(routing.expert_NK[n].tolist(), routing.weight_NK[n], routing.active_NK[n].tolist(), strict=True)
     return [(expert, weight) for expert, weight, is_active in choices if is_active]
 
 
@@ -78,15 +74,13 @@ def attention_loop(experts: AttentionExperts, x_BTD, valid_BT, routing: Routing)
     B, T = valid_BT.shape
     C = experts.query_EDC.shape[2]
     cos_TC, sin_TC = rotary_angles(T, C, x_BTD.device)
-    rows, n = [], 0
+    rows = []
     for b in range(B):
         key_TC, value_TC = (x_BTD[b] @ experts.key_value.weight.T + experts.key_value.bias).split(C, dim=1)
         turned_TC = rotate(key_TC[None, None], cos_TC, sin_TC)[0, 0]
         for t in range(T):
-            if not valid_BT[b, t]:
-                continue
             y_D = torch.zeros(x_BTD.shape[2])
-            for e, weight in pairs(routing, n):
+            for e, weight in pairs(routing, b * T + t):
                 query_C = rotate((x_BTD[b, t] @ experts.query_EDC[e])[None, None, None], cos_TC[t], sin_TC[t])[0, 0, 0]
                 scores = [query_C @ turned_TC[s] / math.sqrt(C) for s in range(T) if valid_BT[b, s]]
                 values = [value_TC[s] for s in range(T) if valid_BT[b, s]]
@@ -94,7 +88,6 @@ def attention_loop(experts: AttentionExperts, x_BTD, valid_BT, routing: Routing)
                 seen_C = sum(share * value for share, value in zip(shares, values, strict=True))
                 y_D = y_D + weight * (seen_C @ experts.out_ECD[e])
             rows.append(y_D)
-            n += 1
     return torch.stack(rows)
 
 
@@ -105,8 +98,8 @@ def test_attention_experts_equal_the_loop_over_frames(E, K, some_inactive):
     experts = AttentionExperts(16, 8, E)
     x_BTD = torch.randn(2, 5, 16, requires_grad=True)
     valid_BT = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    routing = random_routing(8, E, K, some_inactive)
-    got = experts(x_BTD, x_BTD[valid_BT], valid_BT, real_frames(valid_BT), routing)
+    routing = random_routing(10, E, K, some_inactive)
+    got = experts(x_BTD, valid_BT, routing)
     inputs = [x_BTD, routing.weight_NK, experts.query_EDC, experts.out_ECD, *experts.key_value.parameters()]
     check_against(got, attention_loop(experts, x_BTD, valid_BT, routing), inputs)
 
@@ -114,7 +107,9 @@ def test_attention_experts_equal_the_loop_over_frames(E, K, some_inactive):
 def test_experts_nobody_chose_are_harmless():
     experts = FeedForwardExperts(8, 16, 5)
     logit_NE = torch.zeros(3, 5)
-    routing = Routing(torch.full((3, 1), 2), torch.ones(3, 1), logit_NE, logit_NE)
+    routing = Routing(
+        torch.full((3, 1), 2), torch.ones(3, 1), torch.ones(3, 1, dtype=torch.bool), logit_NE, logit_NE
+    )
     x_ND = torch.randn(3, 8)
     torch.testing.assert_close(experts(x_ND, routing), feed_forward_loop(experts, x_ND, routing))
 
@@ -164,7 +159,7 @@ def test_the_shared_expert_is_visited_by_every_frame():
 def test_the_table_equals_counting_by_hand(some_inactive):
     routing = random_routing(20, 5, 2, some_inactive)
     task_N = torch.randint(3, (20,))
-    table = tabulate(routing, task_N, 4, importance_load=True)
+    table = tabulate(routing, F.one_hot(task_N, 4).T.float(), importance_load=True)
     for g in range(4):
         mine = (task_N == g).nonzero()[:, 0].tolist()
         assert table.tokens_G[g] == len(mine)
@@ -177,14 +172,14 @@ def test_the_table_equals_counting_by_hand(some_inactive):
 
 
 def test_tables_of_parts_add_up_to_the_table_of_the_whole():
-    routing, task_N = random_routing(20, 5, 2), torch.randint(3, (20,))
+    routing, member_GN = random_routing(20, 5, 2), F.one_hot(torch.randint(3, (20,)), 3).T.float()
 
     def part(kept: slice):
-        fields = (routing.expert_NK, routing.weight_NK, routing.logit_NE, routing.noisy_NE)
-        return tabulate(Routing(*(field[kept] for field in fields)), task_N[kept], 3, importance_load=True)
+        fields = (routing.expert_NK, routing.weight_NK, routing.active_NK, routing.logit_NE, routing.noisy_NE)
+        return tabulate(Routing(*(field[kept] for field in fields)), member_GN[:, kept], importance_load=True)
 
     added = part(slice(0, 8)) + part(slice(8, 20))
-    whole = tabulate(routing, task_N, 3, importance_load=True)
+    whole = tabulate(routing, member_GN, importance_load=True)
     for got, want in zip(vars(added).values(), vars(whole).values(), strict=True):
         torch.testing.assert_close(got, want)
 

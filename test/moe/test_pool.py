@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from aio_toolkit.moe.balance import mutual_information
 from aio_toolkit.moe.base import Routing
@@ -23,7 +24,8 @@ def logits(seed: int) -> torch.Tensor:
 def tables(logit_NE: torch.Tensor, task: int | torch.Tensor):
     weight_NK, expert_NK = logit_NE.softmax(-1).topk(K)
     task_N = torch.as_tensor(task).expand(len(logit_NE))
-    return {"layer": tabulate(Routing(expert_NK, weight_NK, logit_NE, logit_NE), task_N, G)}
+    routing = Routing(expert_NK, weight_NK, torch.ones_like(expert_NK, dtype=torch.bool), logit_NE, logit_NE)
+    return {"layer": tabulate(routing, F.one_hot(task_N, G).T.float())}
 
 
 def test_the_last_of_micro_batches_of_one_task_each_sees_the_information_of_all():

@@ -4,15 +4,20 @@ import pytest
 import torch
 
 from aio_toolkit.errors import AioError
+from aio_toolkit.moe.base import Routing
 from aio_toolkit.moe.router import ROUTERS, RouterConfig, build_router
 
 QUIET = {"noise": 0.0}
 
 
 def route(made, x_ND: torch.Tensor, task_N: torch.Tensor):
-    """Every token as a row of its own, with padding behind it."""
+    """Every token as a row of its own, with padding behind it, which goes nowhere."""
     x_BTD = torch.stack([x_ND, torch.full_like(x_ND, 1e3)], dim=1)
-    return made(x_BTD, task_N, 2 * torch.arange(len(x_ND)))
+    routing = made(x_BTD, task_N, torch.tensor([True, False]).expand(len(x_ND), 2))
+    assert not routing.active_NK[1::2].any()
+    assert (routing.weight_NK[1::2] == 0).all()
+    fields = (routing.expert_NK, routing.weight_NK, routing.active_NK, routing.logit_NE, routing.noisy_NE)
+    return Routing(*(field[::2] for field in fields))
 
 
 def router(kind="per_task", num_tasks=2, num_experts=4, top_k=2, width=8, **options):

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from aio_toolkit.encoders.layers import FeedForward
-from aio_toolkit.moe.dispatch import real_frames
 from aio_toolkit.moe.layer import MoEConfig, MoEFeedForward
 from aio_toolkit.moe.router import RouterConfig, build_router
 from aio_toolkit.precision import multiplies_bfloat16
@@ -67,16 +66,14 @@ class LoopExperts(nn.Module):
 
     @override
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:
-        x_ND = x_BTD[valid_BT]
-        routing = self.router(x_BTD, task_B, real_frames(valid_BT))
+        routing = self.router(x_BTD, task_B, valid_BT)
+        x_ND = x_BTD.flatten(0, 1)
         y_ND = torch.zeros_like(x_ND)
         for number, expert in enumerate(self.experts):
-            token_M, choice_M = (routing.expert_NK == number).nonzero(as_tuple=True)
+            token_M, choice_M = ((routing.expert_NK == number) & routing.active_NK).nonzero(as_tuple=True)
             y_MD = expert(x_ND[token_M]) * routing.weight_NK[token_M, choice_M, None]
             y_ND = y_ND.index_add(0, token_M, y_MD.to(y_ND.dtype))
-        y_BTD = torch.zeros_like(x_BTD)
-        y_BTD[valid_BT] = y_ND
-        return y_BTD
+        return y_ND.view_as(x_BTD)
 
 
 def hugging_face(precision: str) -> dict[str, nn.Module]:
