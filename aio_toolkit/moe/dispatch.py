@@ -79,7 +79,7 @@ class Dispatch:
 
 
 def dispatch(routing: Routing, num_experts: int, dtype: torch.dtype) -> Dispatch:
-    """Sort the active pairs of a routing by expert, and by token within an expert, for experts that compute in `dtype`."""
+    """Sort the active pairs of a routing by expert, and by token within an expert; experts compute in `dtype`."""
     device = routing.expert_NK.device
     # Choices that are not active go to one expert more, which comes last and is then left out.
     expert_S = routing.expert_NK.where(routing.active_NK, num_experts).flatten()
