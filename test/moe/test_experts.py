@@ -107,9 +107,7 @@ def test_attention_experts_equal_the_loop_over_frames(E, K, some_inactive):
 def test_experts_nobody_chose_are_harmless():
     experts = FeedForwardExperts(8, 16, 5)
     logit_NE = torch.zeros(3, 5)
-    routing = Routing(
-        torch.full((3, 1), 2), torch.ones(3, 1), torch.ones(3, 1, dtype=torch.bool), logit_NE, logit_NE
-    )
+    routing = Routing(torch.full((3, 1), 2), torch.ones(3, 1), torch.ones(3, 1, dtype=torch.bool), logit_NE, logit_NE)
     x_ND = torch.randn(3, 8)
     torch.testing.assert_close(experts(x_ND, routing), feed_forward_loop(experts, x_ND, routing))
 
