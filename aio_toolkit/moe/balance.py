@@ -97,8 +97,7 @@ def expected_visits(routing: Routing) -> torch.Tensor:
 
     Shazeer et al. 2017, Eq. 8-9. Without noise it is the choice itself, and not differentiable.
     """
-    N, E = routing.logit_NE.shape
-    K = routing.expert_NK.shape[1]
+    E, K = routing.logit_NE.shape[1], routing.expert_NK.shape[1]
     if routing.noise == 0 or K == E:
         return torch.zeros_like(routing.logit_NE).scatter(1, routing.expert_NK, routing.active_NK.float())
     top_NK = routing.noisy_NE.topk(K + 1, dim=-1).values
