@@ -1,4 +1,4 @@
-"""What several tests share: a tiny vocabulary, a tiny model, a dump of random features."""
+"""What several tests share: a tiny vocabulary, and where real recordings are."""
 
 import os
 from pathlib import Path
@@ -35,11 +35,3 @@ def token(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("token")
     train_vocabulary(sentences, 40, folder)
     return folder
-
-
-@pytest.fixture
-def write_dump():
-    """The function that makes data dirs and dumps of random features."""
-    from tiny import write_dump
-
-    return write_dump

@@ -30,6 +30,16 @@ def test_resuming_continues_where_the_run_stopped(start):
     assert list(sampler(start=start)) == list(sampler())[start:]
 
 
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_each_rank_resumes_where_it_stopped(rank):
+    options = {"rank": rank, "num_ranks": 3}
+    assert list(sampler(10, start=4, **options)) == list(sampler(10, **options))[4:]
+
+
+def test_the_length_is_that_of_the_whole_run():
+    assert len(sampler(30, start=17)) == len(sampler(30, rank=1, num_ranks=3)) == 30
+
+
 def test_ranks_share_the_batches_of_one_longer_run():
     ranks = [list(sampler(10, rank=rank, num_ranks=3)) for rank in range(3)]
     assert list(itertools.chain(*zip(*ranks, strict=True))) == list(sampler(30))
@@ -43,10 +53,72 @@ def test_every_batch_holds_every_task_within_its_budget():
             assert len(frames) == 1 or len(frames) * max(frames) <= budget
 
 
-def test_no_utterance_comes_back_before_all_others_of_its_task():
-    seen = [index for batch in sampler(200) for index in batch if TASKS[index] == "b"]
-    for first in range(0, len(seen) - 25, 25):
-        assert sorted(seen[first : first + 25]) == list(range(40, 65))
+def passes(task: str, num_batches: int) -> list[list[int]]:
+    """The whole passes over a task's utterances, each in the order that they come in."""
+    size = TASKS.count(task)
+    seen = [index for batch in sampler(num_batches) for index in batch if TASKS[index] == task]
+    return [seen[first : first + size] for first in range(0, len(seen) - size + 1, size)]
+
+
+@pytest.mark.parametrize("task", ["a", "b", "c"])
+def test_every_utterance_comes_once_in_every_pass_over_its_task(task):
+    members = [index for index, of in enumerate(TASKS) if of == task]
+    found = passes(task, 200)
+    assert len(found) > 10
+    assert all(sorted(order) == members for order in found)
+
+
+@pytest.mark.parametrize("task", ["a", "b"])
+def test_every_pass_has_another_order(task):
+    found = passes(task, 200)
+    assert len({tuple(order) for order in found}) == len(found)
+
+
+# A task of many utterances, whose batches hold nine of them on average.
+MANY = np.random.default_rng(1).integers(20, 200, 600).tolist()
+
+
+def batches_of_many(num_batches: int = 60) -> list[list[int]]:
+    return list(TaskBatchSampler(["a"] * len(MANY), MANY, {"a": 1000}, num_batches, seed=0))
+
+
+def test_utterances_of_similar_length_come_together():
+    batches = batches_of_many()
+    longest = [max(MANY[index] for index in batch) for batch in batches]
+    padded = sum(len(batch) * most for batch, most in zip(batches, longest, strict=True))
+    real = sum(MANY[index] for batch in batches for index in batch)
+    # In random order a third would be padding.
+    assert real > 0.9 * padded
+
+
+def test_batches_are_not_sorted_by_length():
+    longest = [max(MANY[index] for index in batch) for batch in batches_of_many()]
+    rises = sum(a < b for a, b in itertools.pairwise(longest))
+    assert 15 < rises < 45
+
+
+def test_an_utterance_has_other_neighbours_in_every_pass():
+    """A pass has 77 batches; hardly one of the first comes back in the second."""
+    batches = [frozenset(batch) for batch in batches_of_many(150) if len(batch) > 1]
+    again = len(batches) - len(set(batches))
+    assert again < 5
+
+
+def test_a_group_is_closed_only_where_the_next_would_not_fit():
+    """Frames of one length leave no room for chance: 6 of 13 frames fill 78."""
+    batches = list(TaskBatchSampler(["a"] * 12, [13] * 12, {"a": 78}, 7, seed=0))
+    assert [len(batch) for batch in batches] == [6] * 7
+
+
+def test_an_utterance_beyond_the_budget_comes_alone():
+    batches = list(TaskBatchSampler(["a"] * 3, [500, 10, 500], {"a": 80}, 30, seed=0))
+    assert {len(batch) for batch in batches} == {1}
+    assert {index for batch in batches for index in batch} == {0, 1, 2}
+
+
+def test_no_task_at_all_is_an_error_of_the_configuration():
+    with pytest.raises(AioError, match="'data.seconds' names no task"):
+        TaskBatchSampler(TASKS, FRAMES, {}, 1, seed=0)
 
 
 def test_a_task_without_utterances_is_named():
@@ -54,8 +126,11 @@ def test_a_task_without_utterances_is_named():
         TaskBatchSampler(TASKS, FRAMES, {"a": 10, "z": 10}, 1, seed=0)
 
 
+UTTERANCE = st.tuples(st.sampled_from("ab"), st.integers(1, 50))
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 50)), min_size=1, max_size=40), st.integers(1, 120))
+@given(st.lists(UTTERANCE, min_size=1, max_size=40), st.integers(1, 120))
 def test_fixed_batches_hold_every_utterance_once_and_one_task_each(utterances, budget):
     tasks, frames = zip(*utterances, strict=True)
     batches = fixed_batches(tasks, frames, budget)
@@ -63,3 +138,8 @@ def test_fixed_batches_hold_every_utterance_once_and_one_task_each(utterances, b
     for batch in batches:
         assert len({tasks[index] for index in batch}) == 1
         assert len(batch) == 1 or len(batch) * max(frames[index] for index in batch) <= budget
+
+
+def test_fixed_batches_start_with_the_longest_of_each_task():
+    tasks, frames = ["b", "a", "b", "a", "a"], [30, 10, 50, 40, 20]
+    assert fixed_batches(tasks, frames, 80) == [[3, 4], [1], [2], [0]]

@@ -1,57 +1,199 @@
-"""The text head and its beam search."""
+"""The text head's losses against a forward algorithm, a loop over tokens and closed forms."""
+
+import math
 
 import pytest
 import torch
 
-from aio_toolkit.decoding.config import TextConfig
-from aio_toolkit.decoding.text import build_search, decode_text
+from aio_toolkit.heads.base import HeadLoss
 from aio_toolkit.heads.text import TextHead
+from aio_toolkit.text import Vocabulary
+
+WIDTH = 8
+LETTERS = Vocabulary(("<blank>", "a", "b", "c", "<asr>", "<st>", "<eos>"), b"")
+V, EOS = len(LETTERS), 6
+START = {"asr": 4, "st": 5}
+# Rows of different length, with a letter that follows itself: CTC needs a blank in between.
+TARGET_BL = torch.tensor([[1, 2, 3, 3, 1], [2, 2, -1, -1, -1], [3, -1, -1, -1, -1]])
+SENTENCES = [[1, 2, 3, 3, 1], [2, 2], [3]]
+LENGTHS = [9, 7, 4]
 
 
-@pytest.fixture(scope="module")
-def trained(vocabulary):
-    """A head that has learnt which of three inputs means which sentence; one task says it in capital order."""
+def make_head(**options) -> TextHead:
     torch.manual_seed(0)
-    sentences = {"asr": ["red cat", "blue dog sees", "cat"], "st": ["chat", "chien voit", "entend chat dog"]}
-    head = TextHead(TextHead.Config(num_layers=1, num_heads=2, hidden=32), 16, vocabulary, ["asr", "st"])
-    # Three inputs of different length; every frame has its own direction, so that CTC can place tokens.
-    position = 2 * torch.randn(40, 16)
-    h_BTD = torch.stack([position + 2 * torch.randn(16) for _ in range(3)])
-    lengths_B = torch.tensor([40, 31, 25])
-    optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
-    targets = {}
-    for task, lines in sentences.items():
-        ids = [vocabulary.encode(line) for line in lines]
-        targets[task] = torch.full((3, max(map(len, ids))), -1)
-        for row, tokens in zip(targets[task], ids, strict=True):
-            row[: len(tokens)] = torch.tensor(tokens)
-    for _ in range(500):
-        optimizer.zero_grad()
-        sum(head.loss(h_BTD, lengths_B, targets[task], task).total for task in targets).backward()
-        optimizer.step()
-    return head.eval(), h_BTD, lengths_B, sentences, targets
+    config = TextHead.Config(num_layers=1, num_heads=2, hidden=12, **options)
+    head = TextHead(config, WIDTH, LETTERS, ["asr", "st"])
+    # Sharper than at the start, so that which token is told matters.
+    for parameter in head.parameters():
+        parameter.data *= 3
+    return head
 
 
-@pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 0.7])
+def loss_of(head: TextHead, task: str = "asr") -> HeadLoss:
+    return head.loss(frames(), torch.tensor(LENGTHS), TARGET_BL, task)
+
+
+def frames() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, 9, WIDTH, generator=generator)
+
+
+def biased_head(probability_V: list[float], **options) -> TextHead:
+    """The decoder gives the tokens these probabilities, whatever it has read."""
+    head = make_head(**options)
+    torch.nn.init.zeros_(head.decoder.output_layer.weight)
+    head.decoder.output_layer.bias.data = torch.tensor(probability_V).log()
+    return head
+
+
+# --- CTC ---
+
+
+def slow_ctc(log_prob_TV: torch.Tensor, sentence: list[int]) -> float:
+    """The negative log probability by the forward algorithm of Graves et al. 2006, section 4.1."""
+    extended = [0]
+    for token in sentence:
+        extended += [token, 0]
+    probability_TV = log_prob_TV.detach().double().exp()
+    alpha = [0.0] * len(extended)
+    alpha[0], alpha[1] = probability_TV[0, 0], probability_TV[0, extended[1]]
+    for probability_V in probability_TV[1:]:
+        before = [0.0, 0.0, *alpha]
+        for s, token in enumerate(extended):
+            alpha[s] = before[s + 2] + before[s + 1]
+            if token != 0 and s > 1 and token != extended[s - 2]:
+                alpha[s] += before[s]
+            alpha[s] *= probability_V[token]
+    return -math.log(alpha[-1] + alpha[-2])
+
+
 @pytest.mark.parametrize("task", ["asr", "st"])
-def test_beam_search_finds_what_was_learnt(trained, vocabulary, task, ctc_weight):
-    head, h_BTD, lengths_B, sentences, _ = trained
-    config = TextConfig(beam_size=3, ctc_weight=ctc_weight, max_length_ratio=0.6)
-    search = build_search(head, vocabulary, task, config)
-    with torch.inference_mode():
-        assert decode_text(search, vocabulary, h_BTD, lengths_B, config) == sentences[task]
+def test_ctc_sums_over_utterances_and_divides_by_their_tokens(task):
+    head = make_head()
+    total = 0.0
+    for h_TD, length, sentence in zip(frames(), LENGTHS, SENTENCES, strict=True):
+        logit_TV = head.ctc[task].ctc_lo(h_TD[:length])
+        total += slow_ctc(logit_TV.log_softmax(-1), sentence)
+    want = total / (5 + 2 + 1)
+    assert loss_of(head, task).figures["ctc"].item() == pytest.approx(want, rel=1e-5)
 
 
-def test_padding_does_not_change_the_loss(trained):
-    head, h_BTD, lengths_B, _, targets = trained
-    whole = head.loss(h_BTD, lengths_B, targets["asr"], "asr")
-    padded_h = torch.cat([h_BTD, torch.randn(3, 6, 16) * 9], 1)
-    padded_target = torch.cat([targets["asr"], torch.full((3, 4), -1)], 1)
+def test_an_utterance_with_more_tokens_than_frames_adds_nothing_to_ctc():
+    head, h_BTD = make_head(), frames()
+    target_BL = torch.tensor([[1, 2, 3], [1, 2, -1]])
+    loss = head.loss(h_BTD[:2, :2], torch.tensor([2, 2]), target_BL, "asr")
+    log_prob_TV = head.ctc["asr"].ctc_lo(h_BTD[1, :2]).log_softmax(-1)
+    want = slow_ctc(log_prob_TV, [1, 2]) / 5
+    assert loss.figures["ctc"].item() == pytest.approx(want, rel=1e-5)
+
+
+# --- attention ---
+
+
+def slow_attention(head: TextHead, task: str, smoothing: float) -> tuple[float, float]:
+    """Loss and accuracy, utterance by utterance and token by token."""
+    costs, hits = [], []
+    for h_TD, length, sentence in zip(frames(), LENGTHS, SENTENCES, strict=True):
+        read_1L = torch.tensor([[START[task], *sentence]])
+        lengths = torch.tensor([length]), torch.tensor([len(sentence) + 1])
+        logit_1LV, _ = head.decoder(h_TD[None, :length], lengths[0], read_1L, lengths[1])
+        log_prob_LV = logit_1LV[0].log_softmax(-1)
+        for log_prob_V, token in zip(log_prob_LV, [*sentence, EOS], strict=True):
+            spread = -log_prob_V.mean().item()
+            costs.append((1 - smoothing) * -log_prob_V[token].item() + smoothing * spread)
+            hits.append(log_prob_V.argmax().item() == token)
+    return sum(costs) / len(costs), sum(hits) / len(hits)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("task", ["asr", "st"])
+def test_attention_equals_a_loop_over_tokens_after_the_start_token_of_the_task(task, smoothing):
+    head = make_head(label_smoothing=smoothing)
+    cost, accuracy = slow_attention(head, task, smoothing)
+    figures = loss_of(head, task).figures
+    assert figures["attention"].item() == pytest.approx(cost, rel=1e-5)
+    assert figures["token_accuracy"].item() == pytest.approx(accuracy)
+
+
+def test_the_tasks_read_different_start_tokens():
+    head = make_head()
+    first, second = (loss_of(head, task).figures["attention"] for task in ("asr", "st"))
+    assert abs(first - second) > 1e-2
+
+
+def test_label_smoothing_mixes_the_label_with_an_even_distribution():
+    probability_V = [0.05, 0.3, 0.2, 0.1, 0.05, 0.05, 0.25]
+    # 8 letters and 3 ends of sentence: a twice, b three times, c three times.
+    surprise = [-math.log(p) for p in probability_V]
+    label = (2 * surprise[1] + 3 * surprise[2] + 3 * surprise[3] + 3 * surprise[6]) / 11
+    even = sum(surprise) / 7
+    head = biased_head(probability_V, label_smoothing=0.2)
+    attention = loss_of(head).figures["attention"].item()
+    assert attention == pytest.approx(0.8 * label + 0.2 * even, rel=1e-5)
+
+
+def test_token_accuracy_counts_the_end_of_sentence_and_no_padding():
+    always_a = biased_head([0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1])
+    assert loss_of(always_a).figures["token_accuracy"].item() == pytest.approx(2 / 11)
+    always_end = biased_head([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.4])
+    assert loss_of(always_end).figures["token_accuracy"].item() == pytest.approx(3 / 11)
+
+
+# --- both ---
+
+
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 1.0])
+def test_the_loss_is_a_mean_of_both_in_which_ctc_has_its_weight(ctc_weight):
+    loss = loss_of(make_head(ctc_weight=ctc_weight))
+    ctc, attention = loss.figures["ctc"], loss.figures["attention"]
+    assert abs(ctc - attention) > 0.1
+    torch.testing.assert_close(loss.total, ctc_weight * ctc + (1 - ctc_weight) * attention)
+
+
+def test_padding_does_not_change_the_loss():
+    head, h_BTD, lengths_B = make_head(), frames(), torch.tensor(LENGTHS)
+    padded_h = torch.cat([h_BTD, torch.randn(3, 6, WIDTH) * 9], 1)
+    padded_target = torch.cat([TARGET_BL, torch.full((3, 4), -1)], 1)
     padded = head.loss(padded_h, lengths_B, padded_target, "asr")
-    torch.testing.assert_close(padded.total, whole.total, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(padded.total, loss_of(head).total, atol=1e-5, rtol=1e-5)
 
 
-def test_more_tokens_than_frames_is_not_infinite(trained):
-    head, h_BTD, _, _, _ = trained
-    loss = head.loss(h_BTD[:1, :2], torch.tensor([2]), torch.randint(1, 20, (1, 9)), "asr")
+def test_more_tokens_than_frames_is_not_infinite():
+    target_BL = torch.randint(1, 4, (1, 9))
+    loss = make_head().loss(frames()[:1, :2], torch.tensor([2]), target_BL, "asr")
     assert torch.isfinite(loss.total)
+
+
+def test_half_precision_outside_does_not_reach_the_head():
+    head = make_head()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = loss_of(head).total
+    assert torch.equal(inside, loss_of(head).total)
+
+
+def test_losses_reach_frames_and_figures_do_not():
+    h_BTD = frames().requires_grad_()
+    loss = make_head().loss(h_BTD, torch.tensor(LENGTHS), TARGET_BL, "asr")
+    loss.total.backward()
+    assert (h_BTD.grad[0].abs().sum(-1) > 0).all()
+    assert (h_BTD.grad[2, 4:] == 0).all()
+    assert not any(figure.requires_grad for figure in loss.figures.values())
+
+
+def test_keeping_one_task_keeps_its_loss_and_forgets_the_other():
+    head = make_head()
+    want = loss_of(head, "st").total
+    head.keep("st")
+    assert torch.equal(loss_of(head, "st").total, want)
+    assert list(head.ctc) == ["st"] and list(head.start) == ["st"]
+
+
+def test_a_new_task_trains_its_start_token_and_no_other_row():
+    head = make_head()
+    head.keep("st")
+    own = head.add_task("asr", LETTERS)
+    loss_of(head, "asr").total.backward()
+    embedding = head.decoder.embed[0].weight
+    assert any(parameter is embedding for parameter in own)
+    moved_V = embedding.grad.abs().sum(1) > 0
+    assert moved_V.nonzero().flatten().tolist() == [START["asr"]]

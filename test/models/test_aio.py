@@ -1,12 +1,26 @@
 """The whole model: frozen parts stay frozen, tasks do not leak, the dense twin has no experts."""
 
+import math
+
 import pytest
 import torch
-from tiny import ENCODER, TASKS, tiny_batch, tiny_config, tiny_model, with_attention_experts
+from tiny import (
+    NUM_FEATURES,
+    NUM_LATENTS,
+    TASKS,
+    batch_of,
+    random_examples,
+    randomise_gates,
+    save_tiny,
+    tiny_batch,
+    tiny_model,
+    with_attention_experts,
+)
 
+from aio_toolkit.encoders.base import valid_frames
 from aio_toolkit.errors import AioError
-from aio_toolkit.models.checkpoint import Provenance, load_aio, load_ssl, save_aio
-from aio_toolkit.models.ssl import SslModel
+from aio_toolkit.models.aio import split_by_output
+from aio_toolkit.models.checkpoint import Provenance, load_aio, load_ssl
 from aio_toolkit.moe.layer import MoEConfig
 from aio_toolkit.moe.router import RouterConfig
 
@@ -14,7 +28,8 @@ from aio_toolkit.moe.router import RouterConfig
 def test_training_leaves_the_frozen_encoder_bit_equal_and_moves_all_else(vocabulary):
     model = tiny_model(vocabulary).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(trained.values(), lr=1e-2, weight_decay=0.1)
     for _ in range(3):
         optimizer.zero_grad()
         sum(loss.total for loss in model(tiny_batch()).losses.values()).backward()
@@ -23,8 +38,98 @@ def test_training_leaves_the_frozen_encoder_bit_equal_and_moves_all_else(vocabul
     frozen = [name for name in before if name.startswith("encoder.")]
     assert frozen
     assert all(torch.equal(before[name], after[name]) for name in frozen)
-    still = [n for n, p in model.named_parameters() if p.requires_grad and torch.equal(before[n], after[n])]
-    assert still == []
+    assert [name for name in trained if torch.equal(before[name], after[name])] == []
+
+
+def slow_layer_norm(x_BTD: torch.Tensor) -> torch.Tensor:
+    """Without weight or bias."""
+    centred_BTD = x_BTD - x_BTD.mean(-1, keepdim=True)
+    return centred_BTD / (centred_BTD.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+
+
+def with_statistics(model):
+    """The model with features of means and deviations that are not zero and one."""
+    model.encoder.mean_F.copy_(torch.linspace(-2, 3, NUM_FEATURES))
+    model.encoder.std_F.copy_(torch.linspace(0.25, 4, NUM_FEATURES))
+    return model
+
+
+def frames_of(model, batch):
+    return model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)[0]
+
+
+def test_the_backbone_reads_normalised_features_and_a_weighted_sum_of_the_encoder_s_layers(
+    vocabulary,
+):
+    model, batch = with_statistics(tiny_model(vocabulary)).eval(), tiny_batch()
+    torch.nn.init.normal_(model.layer_weight)
+    valid_BT = valid_frames(batch.lengths_B, batch.feats_BTF.shape[1])
+    encoder = model.encoder
+    feats_BTF = (batch.feats_BTF - encoder.mean_F) / encoder.std_F
+    states = encoder.encoder(encoder.stem(feats_BTF, valid_BT), valid_BT)
+    odds = [math.exp(weight) for weight in model.layer_weight.tolist()]
+    mixed_BTD = torch.zeros_like(states[0])
+    for state_BTD, odd in zip(states, odds, strict=True):
+        mixed_BTD += odd / sum(odds) * slow_layer_norm(state_BTD)
+    x_BTD = model.feature_projection(feats_BTF) + model.layer_projection(mixed_BTD)
+    want, _ = model.backbone(x_BTD, valid_BT, batch.task_B)
+    torch.testing.assert_close(frames_of(model, batch), want, atol=1e-5, rtol=1e-4)
+
+
+def test_the_layers_of_the_encoder_start_with_equal_weights(vocabulary):
+    assert tiny_model(vocabulary).layer_weight.softmax(0).tolist() == [0.5, 0.5]
+
+
+def test_features_are_normalised_once(vocabulary):
+    plain, scaled = tiny_model(vocabulary).eval(), with_statistics(tiny_model(vocabulary)).eval()
+    batch = tiny_batch()
+    want = frames_of(plain, batch)
+    batch.feats_BTF = batch.feats_BTF * scaled.encoder.std_F + scaled.encoder.mean_F
+    torch.testing.assert_close(frames_of(scaled, batch), want, atol=1e-4, rtol=1e-4)
+
+
+def losses_of(model, batch) -> dict[str, float]:
+    torch.manual_seed(7)  # of the codes head's context
+    return {task: loss.total.item() for task, loss in model(batch).losses.items()}
+
+
+def test_a_task_s_loss_is_that_of_its_own_rows(vocabulary):
+    model = with_statistics(tiny_model(vocabulary)).eval()
+    torch.nn.init.normal_(model.codes_head.latent.weight)
+    examples = random_examples({"asr": [20, 13], "sep": [17, 20]})
+    together = losses_of(model, batch_of(examples))
+    alone = losses_of(model, batch_of(examples[:2])) | losses_of(model, batch_of(examples[2:]))
+    assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_each_head_gets_the_frames_lengths_targets_and_mixture_of_its_rows(vocabulary):
+    model, batch = with_statistics(tiny_model(vocabulary)).eval(), tiny_batch()
+    torch.nn.init.normal_(model.codes_head.latent.weight)
+    h_BTD, lengths_B = frames_of(model, batch), batch.lengths_B
+    # The latents of the mixture as the front end gives them: not normalised.
+    mixture_BTC = batch.feats_BTF[2:, :, NUM_FEATURES - NUM_LATENTS :]
+    text = model.text_head.loss(h_BTD[:2], lengths_B[:2], batch.targets["asr"], "asr")
+    torch.manual_seed(7)
+    target = batch.targets["sep"]
+    codes = model.codes_head.loss(h_BTD[2:], lengths_B[2:], target, "sep", mixture_BTC)
+    want = {"asr": text.total.item(), "sep": codes.total.item()}
+    assert losses_of(model, batch) == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text", "audio"),
+    [
+        (["asr", "sep"], ["asr"], ["sep"]),
+        (["music", "st", "enh", "asr"], ["st", "asr"], ["music", "enh"]),
+        (["st"], ["st"], []),
+        (["sound"], [], ["sound"]),
+    ],
+)
+def test_a_model_has_the_heads_of_its_tasks_alone(vocabulary, tasks, text, audio):
+    assert split_by_output(tasks) == (text, audio)
+    model = tiny_model(vocabulary, tasks=tasks)
+    assert (list(model.text_head.ctc) if model.text_head else []) == text
+    assert (list(model.codes_head.tasks) if model.codes_head else []) == audio
 
 
 def test_encoder_stays_in_evaluation_mode(vocabulary):
@@ -37,9 +142,9 @@ def test_an_utterance_does_not_depend_on_the_batch_it_is_in(vocabulary):
     model, batch = tiny_model(vocabulary).eval(), tiny_batch()
     together, _ = model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
     for row, length in enumerate(batch.lengths_B.tolist()):
-        alone, _ = model.encode(
-            batch.feats_BTF[row : row + 1, :length], batch.lengths_B[row : row + 1], batch.task_B[row : row + 1]
-        )
+        own = slice(row, row + 1)
+        feats_1TF = batch.feats_BTF[own, :length]
+        alone, _ = model.encode(feats_1TF, batch.lengths_B[own], batch.task_B[own])
         torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=1e-5)
 
 
@@ -57,7 +162,8 @@ def matrices(module) -> int:
 
 def test_dense_twins_have_no_experts_and_as_many_parameters_active_or_in_all(vocabulary):
     layer = tiny_model(vocabulary).backbone.blocks[1].feed_forward
-    for twin, share in ((MoEConfig(layers=[]), 2 / 4), (MoEConfig(num_experts=1, expert_hidden=4 * 16), 1)):
+    active, total = MoEConfig(layers=[]), MoEConfig(num_experts=1, expert_hidden=4 * 16)
+    for twin, share in ((active, 2 / 4), (total, 1)):
         dense = tiny_model(vocabulary, twin)
         assert dense(tiny_batch()).tables == {}
         assert matrices(dense.backbone.blocks[1].feed_forward) == share * matrices(layer)
@@ -78,13 +184,16 @@ def test_experts_stand_in_the_blocks_that_are_named(vocabulary):
 def test_recomputation_changes_neither_gradients_nor_what_is_counted(vocabulary, kind):
     outputs, gradients = [], []
     for recompute in (False, True):
-        model = tiny_model(vocabulary, with_attention_experts(router=RouterConfig(kind)), recompute=recompute)
+        moe = with_attention_experts(router=RouterConfig(kind))
+        model = tiny_model(vocabulary, moe, recompute=recompute)
+        randomise_gates(model)
         torch.manual_seed(3)  # of the router's noise
         output = model.train()(tiny_batch())
         torch.manual_seed(4)
         sum(loss.total for loss in output.losses.values()).backward()
         outputs.append(output)
-        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        named = model.named_parameters()
+        gradients.append({name: p.grad for name, p in named if p.grad is not None})
     plain, recomputed = outputs
     for name, table in plain.tables.items():
         assert torch.equal(recomputed.tables[name].count_GE, table.count_GE)
@@ -96,7 +205,7 @@ def test_recomputation_changes_neither_gradients_nor_what_is_counted(vocabulary,
 def test_a_checkpoint_gives_back_the_same_model(vocabulary, tmp_path):
     model, batch = tiny_model(vocabulary).eval(), tiny_batch()
     provenance = Provenance({"name": "c"}, {"name": "f"})
-    save_aio(tmp_path / "model.pt", model, tiny_config(), SslModel.Config(encoder=ENCODER), vocabulary, provenance)
+    save_tiny(tmp_path / "model.pt", model, vocabulary, provenance=provenance)
     loaded = load_aio(tmp_path / "model.pt")
     assert loaded.vocabulary.tokens == vocabulary.tokens
     assert loaded.provenance == provenance
@@ -113,8 +222,6 @@ def test_a_missing_damaged_or_foreign_checkpoint_is_named(vocabulary, tmp_path):
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(AioError, match="cannot be read"):
         load_aio(path)
-    save_aio(
-        path, tiny_model(vocabulary), tiny_config(), SslModel.Config(encoder=ENCODER), vocabulary, Provenance({}, {})
-    )
+    save_tiny(path, tiny_model(vocabulary), vocabulary)
     with pytest.raises(AioError, match="not the checkpoint of an ssl encoder"):
         load_ssl(path)
