@@ -2,29 +2,35 @@ SHELL := /usr/bin/env bash
 PYTHON_OF_VENV := tools/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format clean
+.PHONY: help setup demo test test-all mutants bench lint format clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 setup:  ## make the environment in tools/venv (about 6 GB; does nothing when it is up to date)
 	@tools/setup_env.sh
 
-demo: setup  ## run egs/mini_aio from data to the table of results, on the CPU
-	@egs/mini_aio/run.sh --stage 1 --stop_stage 6
+demo: setup  ## run egs/mini_aio from data to tables of results and routing, on the CPU
+	@egs/mini_aio/run.sh --stage 1 --stop_stage 7
 
 test: setup  ## run the tests
 	@$(PYTHON_OF_VENV) -m pytest
+
+test-all: lint test mutants  ## lint, tests, and whether the tests notice broken code; an hour
+
+mutants: setup  ## break the code in sixty places, one at a time, and see whether a fast test notices
+	@$(PYTHON_OF_VENV) utils/mutants.py
 
 bench: setup  ## measure speed against peers, as ratios in one run; leave the machine alone meanwhile
 	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-bench.txt
 	@for bench in utils/bench/bench_*.py; do PYTHONPATH=. $(PYTHON_OF_VENV) $$bench; done
 
-lint: setup  ## check style and format
+lint: setup  ## check style, format and types
 	@$(PYTHON_OF_VENV) -m ruff check .
 	@$(PYTHON_OF_VENV) -m ruff format --check .
+	@$(PYTHON_OF_VENV) -m mypy
 
-format: setup  ## format the code and mend what can be mended automatically
+format: setup  ## format the code and fix what can be fixed automatically
 	@$(PYTHON_OF_VENV) -m ruff format .
 	@$(PYTHON_OF_VENV) -m ruff check --fix .
 

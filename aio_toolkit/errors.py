@@ -3,21 +3,53 @@
 import errno
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+# A message shows this many of many, so that it still fits a terminal.
+MAX_SHOWN = 10
+
+# What the system says when it is the disk or its permissions, not the program, that is at fault.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 class AioError(Exception):
-    """A mistake the user can mend. The message names the file or key, the cause and the remedy."""
+    """A mistake that the user can fix.
+
+    The message names the file or key, the cause and the remedy.
+    """
+
+
+def shown(names: Iterable[str], limit: int = MAX_SHOWN) -> str:
+    """The first of some names, and how many there are besides, for a message.
+
+    >>> shown(["a", "b", "c", "d"], limit=3)
+    'a, b, c and 1 more'
+    >>> shown(["a", "b"])
+    'a, b'
+    """
+    names = list(names)
+    text = ", ".join(names[:limit])
+    more = len(names) - limit
+    if more <= 0:
+        return text
+    return f"{text} and {more} more"
 
 
 def cli(main: Callable[[], None]) -> Callable[[], None]:
     """Turn the errors a user can cause into one line on stderr and a non-zero exit status.
 
     Anything else is a bug of the toolkit and keeps its traceback.
+
+    >>> @cli
+    ... def main():
+    ...     raise AioError("wav.scp line 3: is empty. Remove it.")
+    >>> main()
+    Traceback (most recent call last):
+    SystemExit: error: wav.scp line 3: is empty. Remove it.
     """
 
     @functools.wraps(main)
-    def wrapped() -> None:
+    def _wrapped() -> None:
         try:
             main()
         except AioError as error:
@@ -26,7 +58,7 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
             print("interrupted: run the same command again to resume", file=sys.stderr)
             sys.exit(130)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            if error.errno not in _UNWRITABLE:
                 raise
             where = f" at {error.filename}" if error.filename else ""
             remedy = "Free some space or choose another folder."
@@ -35,6 +67,7 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
             # What torch.save says of a failed write names neither file nor cause.
             if "inline_container" not in str(error):
                 raise
-            sys.exit("error: cannot write a checkpoint. The disk is probably full: free some space, then run it again.")
+            cause = "The disk is probably full: free some space, then run it again."
+            sys.exit(f"error: cannot write a checkpoint. {cause}")
 
-    return wrapped
+    return _wrapped

@@ -11,20 +11,29 @@ from typing import Any
 
 from aio_toolkit.errors import AioError
 
+TEMPORARY_PREFIX = ".tmp-"
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error."""
+    """Yield a temporary path beside `path`, and rename it when the block ends without an error.
+
+    Folders that are missing are made.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(f"{folder}/new/a.txt") as temporary:
+    ...         _ = temporary.write_text("hello")
+    ...     os.listdir(f"{folder}/new")
+    ['a.txt']
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+    # Beside `path`, as a rename across file systems would be a copy.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX, suffix=path.suffix)
     os.close(handle)
     try:
         yield Path(name)
-        # mkstemp and some writers make private files; a finished one gets the mode that open() would have given it.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
+        os.chmod(name, _mode_of_new_files())
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -32,21 +41,44 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file; raise AioError where it is missing or damaged."""
+    """Read a JSON file.
+
+    Raises:
+        AioError: it is missing or damaged.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(f"{folder}/a.json", {"rate": 16000})
+    ...     read_json(f"{folder}/a.json")
+    {'rate': 16000}
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AioError(f"{path} does not exist. Run the stage that makes it first.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AioError(f"{path} is not valid JSON ({error}). Delete it and run its stage again.") from None
+        remedy = "Delete it and run its stage again."
+        raise AioError(f"{path} is not valid JSON ({error}). {remedy}") from None
 
 
 def sha256_file(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Hexadecimal SHA-256 of a file's bytes.
+
+    >>> sha256_file(os.devnull)[:16]
+    'e3b0c44298fc1c14'
+    """
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _mode_of_new_files() -> int:
+    """The mode that `open` gives a file; mkstemp and some writers make private ones."""
+    # The system tells the mask only by setting it.
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

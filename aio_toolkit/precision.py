@@ -1,4 +1,4 @@
-"""Whether bfloat16 pays on the machine at hand."""
+"""Does this machine compute bfloat16 natively?"""
 
 import torch
 
@@ -9,7 +9,11 @@ INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 def multiplies_bfloat16(device: str) -> bool:
     """Whether a device, `cpu` or `cuda`, has arithmetic for bfloat16.
 
-    One that has not emulates it: on a CPU with AVX-512 alone a matrix product takes four times as long as in float32.
+    A device without it emulates it: on a CPU with AVX-512 alone a matrix product then takes four
+    times as long as in float32.
+
+    >>> multiplies_bfloat16("cpu") in (True, False)
+    True
     """
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,16 +1,18 @@
 """Text units: a SentencePiece model and the token list that heads are built on."""
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
-from aio_toolkit.tasks import TASKS
 
 BLANK = "<blank>"
 EOS = "<eos>"
-_TEXT_TASKS = tuple(task.name for task in TASKS.values() if task.output == "text")
+MODEL_FILE, TOKENS_FILE = "bpe.model", "tokens.txt"
 
 
 @dataclass(frozen=True)
@@ -20,23 +22,57 @@ class Vocabulary:
     Attributes:
         tokens: the list; a token's index is its id.
         model: bytes of the SentencePiece model, so that a checkpoint needs no file beside it.
+
+    >>> model = train_sentencepiece(["a cat", "a dog"], vocab_size=12)
+    >>> vocabulary = Vocabulary.of_model(model, tasks=["asr"])
+    >>> vocabulary.tokens[:2], vocabulary.tokens[-2:]
+    (('<blank>', '<unk>'), ('<asr>', '<eos>'))
+    >>> vocabulary.decode(vocabulary.encode("a dog"))
+    'a dog'
     """
 
     tokens: tuple[str, ...]
     model: bytes = field(repr=False)
 
     @classmethod
+    def of_model(cls, model: bytes, tasks: Iterable[str]) -> "Vocabulary":
+        """The vocabulary of a SentencePiece model and the text tasks, by name, of its decoder."""
+        processor = _load(model)
+        ids = range(processor.get_piece_size())
+        pieces = [processor.id_to_piece(i) for i in ids]
+        starts = [_start_token(task) for task in tasks]
+        tokens = (BLANK, *pieces, *starts, EOS)
+        return cls(tokens, model)
+
+    @classmethod
     def load(cls, directory: Path) -> "Vocabulary":
-        """Read `bpe.model` and `tokens.txt`; AioError where they are missing or do not belong together."""
-        model_path, tokens_path = directory / "bpe.model", directory / "tokens.txt"
+        """Read what `save` wrote.
+
+        Raises:
+            AioError: a file is missing, or the files do not belong together.
+        """
+        model_path, tokens_path = directory / MODEL_FILE, directory / TOKENS_FILE
         for path in (model_path, tokens_path):
             if not path.is_file():
-                raise AioError(f"{path} does not exist. Run stage 2 (train_tokenizer) first.")
-        model = model_path.read_bytes()
+                raise AioError(f"{path} does not exist. Run stage 2 (fit_units) first.")
+
         tokens = tuple(tokens_path.read_text(encoding="utf-8").splitlines())
-        if tokens != _token_list(model):
-            raise AioError(f"{tokens_path} does not match {model_path}. Delete both and run stage 2 again.")
-        return cls(tokens, model)
+        vocabulary = cls(tokens, model_path.read_bytes())
+        # The tasks are those of the list itself: it may be older than today's tasks.
+        starts = tokens[1 + vocabulary.num_pieces : -1]
+        tasks = [token[1:-1] for token in starts]
+        if vocabulary != cls.of_model(vocabulary.model, tasks):
+            remedy = "Delete both and run stage 2 again."
+            raise AioError(f"{tokens_path} does not match {model_path}. {remedy}")
+        return vocabulary
+
+    def save(self, directory: Path) -> None:
+        """Write `bpe.model` and `tokens.txt`, the list last: it says that both are there."""
+        with atomic_path(directory / MODEL_FILE) as temporary:
+            temporary.write_bytes(self.model)
+        with atomic_path(directory / TOKENS_FILE) as temporary:
+            lines = "\n".join(self.tokens) + "\n"
+            temporary.write_text(lines, encoding="utf-8")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -46,46 +82,71 @@ class Vocabulary:
         """Id of the end-of-sentence token."""
         return self.tokens.index(EOS)
 
-    def start(self, task: str) -> int:
-        """Id of the start token that tells the decoder which text task to answer."""
-        return self.tokens.index(f"<{task}>")
+    @property
+    def num_pieces(self) -> int:
+        """SentencePiece pieces; they follow the blank."""
+        return self._processor.get_piece_size()
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a sentence, without start and end."""
-        return [piece + 1 for piece in self._processor().encode(text)]
+    def start(self, task: str) -> int:
+        """Id of the start token that tells the decoder which text task to answer.
+
+        Raises:
+            AioError: the vocabulary was made without that task.
+        """
+        token = _start_token(task)
+        if token not in self.tokens:
+            remedy = "Delete the folder of the units (dump/units) and run stage 2 again."
+            raise AioError(f"the text units were made without task '{task}'. {remedy}")
+        return self.tokens.index(token)
+
+    def encode(self, sentence: str) -> list[int]:
+        """Ids of a sentence's pieces, without start and end."""
+        pieces = self._processor.encode(sentence)
+        # Id 0 is the blank, so every piece is one further on.
+        return [piece + 1 for piece in pieces]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Sentence of token ids; special tokens are dropped."""
-        pieces = len(self.tokens) - len(_TEXT_TASKS) - 2
-        return self._processor().decode([int(i) - 1 for i in ids if 0 < i <= pieces])
+        """The sentence of some ids; blank, start and end tokens are left out."""
+        pieces = []
+        for i in ids:
+            if 0 < i <= self.num_pieces:
+                pieces.append(int(i) - 1)
+        return self._processor.decode(pieces)
 
-    def _processor(self):
-        # SentencePiece objects do not pickle into workers everywhere; make one per process, on first use.
-        if "processor" not in self.__dict__:
-            object.__setattr__(self, "processor", _load(self.model))
-        return self.__dict__["processor"]
+    @cached_property
+    def _processor(self) -> Any:
+        return _load(self.model)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
+        # SentencePiece objects do not pickle into workers everywhere; each process makes its own.
         return {"tokens": self.tokens, "model": self.model}
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
 
 
-def train_vocabulary(sentences: Iterable[str], vocab_size: int, directory: Path) -> Vocabulary:
-    """Train a BPE SentencePiece model on `sentences` and write `bpe.model` and `tokens.txt`.
+def train_sentencepiece(sentences: Iterable[str], vocab_size: int) -> bytes:
+    """Train a BPE model; sentences without text do not count.
+
+    Args:
+        sentences: what to train on.
+        vocab_size: number of pieces.
 
     Raises:
         AioError: no text, or a `vocab_size` that the text cannot fill or cover.
-    """
-    import io
 
+    >>> train_sentencepiece(["a b c"], vocab_size=500)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    aio_toolkit.errors.AioError: --vocab_size 500 does not fit this text: ...
+    """
+    # Slow to import.
     import sentencepiece
 
     sentences = [sentence for sentence in sentences if sentence]
     if not sentences:
-        raise AioError(f"no text to train {directory / 'bpe.model'} on. Check the data dir's text files.")
+        remedy = "Check the text files of the data dir."
+        raise AioError(f"there is no text to train SentencePiece on. {remedy}")
     stream = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -101,23 +162,16 @@ def train_vocabulary(sentences: Iterable[str], vocab_size: int, directory: Path)
         )
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise AioError(f"--vocab_size {vocab_size} does not fit this text: {reason}. Choose another.") from None
-    model = stream.getvalue()
-    tokens = _token_list(model)
-    with atomic_path(directory / "bpe.model") as temporary:
-        temporary.write_bytes(model)
-    with atomic_path(directory / "tokens.txt") as temporary:
-        temporary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
-    return Vocabulary(tokens, model)
+        problem = f"--vocab_size {vocab_size} does not fit this text: {reason}"
+        raise AioError(f"{problem}. Choose another.") from None
+    return stream.getvalue()
 
 
-def _load(model: bytes):
+def _load(model: bytes) -> Any:
     import sentencepiece
 
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def _token_list(model: bytes) -> tuple[str, ...]:
-    processor = _load(model)
-    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-    return (BLANK, *pieces, *(f"<{task}>" for task in _TEXT_TASKS), EOS)
+def _start_token(task: str) -> str:
+    return f"<{task}>"

@@ -1,4 +1,4 @@
-"""What several tests share: a tiny vocabulary, and where real recordings are."""
+"""What several tests share: a tiny vocabulary, its units, a dump of random features."""
 
 import os
 from pathlib import Path
@@ -18,20 +18,32 @@ def realdata() -> Path:
 
 
 @pytest.fixture(scope="session")
-def vocabulary(token):
+def vocabulary():
     """A SentencePiece model of a few sentences."""
-    from aio_toolkit.text import Vocabulary
-
-    return Vocabulary.load(token)
-
-
-@pytest.fixture(scope="session")
-def token(tmp_path_factory) -> Path:
-    """The folder of that model."""
-    from aio_toolkit.text import train_vocabulary
+    from aio_toolkit.text import Vocabulary, train_sentencepiece
 
     words = ["red", "blue", "cat", "dog", "sees", "hears", "chat", "chien", "voit", "entend"]
     sentences = [f"{a} {b} {c}" for a in words for b in words for c in words]
-    folder = tmp_path_factory.mktemp("token")
-    train_vocabulary(sentences, 40, folder)
+    return Vocabulary.of_model(train_sentencepiece(sentences, 40), ["asr", "st"])
+
+
+@pytest.fixture(scope="session")
+def units(vocabulary, tmp_path_factory) -> Path:
+    """The folder of the units of stage 2: that vocabulary, and the vectors of a random codec."""
+    import torch
+    from tiny import codec_units
+
+    folder = tmp_path_factory.mktemp("units")
+    vocabulary.save(folder / "text")
+    (folder / "audio").mkdir()
+    torch.manual_seed(0)
+    torch.save(codec_units().state(), folder / "audio" / "codec.pt")
     return folder
+
+
+@pytest.fixture
+def write_dump():
+    """The function that makes data dirs and dumps of random features."""
+    from tiny import write_dump
+
+    return write_dump

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from aio_toolkit.errors import AioError, cli
+from aio_toolkit.errors import AioError, cli, shown
 
 
 def _fail(error: BaseException):
@@ -56,7 +56,9 @@ def test_what_succeeds_returns_and_keeps_its_name():
     assert (main.__name__, main.__doc__) == ("main", "Do nothing.")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="this system has no device that is always full"
+)
 def test_a_checkpoint_on_a_full_disk_is_one_line():
     @cli
     def main() -> None:
@@ -71,3 +73,11 @@ def test_a_checkpoint_on_a_full_disk_is_one_line():
 def test_other_failures_at_run_time_are_bugs():
     with pytest.raises(RuntimeError):
         _fail(RuntimeError("shapes differ"))()
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, ""), (1, "a"), (3, "a, b, c"), (4, "a, b, c and 1 more"), (7, "a, b, c and 4 more")],
+)
+def test_a_message_shows_the_first_names_and_the_count_of_the_others(count, expected):
+    assert shown("abcdefg"[:count], limit=3) == expected

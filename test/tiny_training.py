@@ -6,28 +6,34 @@ They stand apart from `tiny.py` because Lightning is slow to import.
 import csv
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import lightning
 import torch
-from tiny import FRAME_RATE, tiny_ssl_config
+from tiny import ALL, FRAME_RATE, TASKS, tiny_ssl_config
 from torch import nn
 from torch.utils.data import DataLoader
 
-from aio_toolkit.heads.base import HeadLoss
+from aio_toolkit.config import from_values
+from aio_toolkit.dump.split import Corpus
+from aio_toolkit.loss import Loss
 from aio_toolkit.models.aio import AioModel, AioOutput
 from aio_toolkit.models.ssl import SslModel
-from aio_toolkit.moe.balance import BalanceConfig
 from aio_toolkit.moe.base import Tables
-from aio_toolkit.training.config import AioTrainConfig, SslTrainConfig
-from aio_toolkit.training.modules import AioModule, SslModule
+from aio_toolkit.moe.mixture import MoE
+from aio_toolkit.training.multitask import MultitaskModule
+from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.pretrain import PretrainModule
 
 
 class StubModel(nn.Module):
     """Answers every batch with the same losses and routing tables; the losses are parameters."""
 
-    def __init__(self, losses: dict[str, float], tables: Tables):
+    def __init__(self, losses: dict[str, float], tables: Tables, balance: dict[str, Any]):
         super().__init__()
-        self.tasks = list(losses)
+        self.tasks = TASKS
+        moe = from_values(MoE.Config, {"balance": balance}, "stub")
+        self.config = SimpleNamespace(backbone=SimpleNamespace(moe=moe))
         parameters = {task: nn.Parameter(torch.tensor(loss)) for task, loss in losses.items()}
         self.losses = nn.ParameterDict(parameters)
         self.tables = tables
@@ -41,25 +47,31 @@ class StubModel(nn.Module):
 
     def forward(self, batch) -> AioOutput:
         losses = {task: self._answer(loss) for task, loss in self.losses.items()}
-        return AioOutput(losses, self.tables)
+        return AioOutput(losses, {}, self.tables)
 
     @staticmethod
-    def _answer(loss: torch.Tensor) -> HeadLoss:
-        return HeadLoss(loss, {"figure": loss.detach() + 1})
+    def _answer(loss: torch.Tensor) -> Loss:
+        return Loss(loss, {"figure": loss.detach() + 1})
+
+
+def balance(kind: str, **options: Any) -> dict[str, Any]:
+    """A balance as YAML chooses it."""
+    return {"kind": kind, kind: options}
 
 
 def aio_module(
-    model: AioModel | StubModel,
-    balance: BalanceConfig,
-    task_weights: dict[str, float] | None = None,
-) -> AioModule:
-    config = AioTrainConfig(task_weights=task_weights or {})
-    config.model.backbone.moe.balance = balance
-    return AioModule(model, config)
+    model: AioModel | StubModel, task_weights: dict[str, float] | None = None
+) -> MultitaskModule:
+    return MultitaskModule(model, AdamWCosine.Config(), task_weights)
 
 
-def ssl_module(model: SslModel) -> SslModule:
-    return SslModule(model, SslTrainConfig(model=tiny_ssl_config()), FRAME_RATE)
+def ssl_module(model: SslModel) -> PretrainModule:
+    return PretrainModule(model, PretrainModule.Config(model=tiny_ssl_config()), FRAME_RATE)
+
+
+def corpus_in(root: Path) -> Corpus:
+    """What `tiny.write_dump` wrote."""
+    return Corpus(root / "data", root / "dump", ALL)
 
 
 def recorded(module: lightning.LightningModule) -> dict[str, float]:
@@ -69,19 +81,23 @@ def recorded(module: lightning.LightningModule) -> dict[str, float]:
     def log(name: str, value: torch.Tensor | float, **options) -> None:
         figures[name] = float(value)
 
-    module.log = log
+    def log_dict(values: dict[str, torch.Tensor | float], **options) -> None:
+        for name, value in values.items():
+            log(name, value)
+
+    module.log, module.log_dict = log, log_dict
     return figures
 
 
 class GradientKeeper(lightning.Callback):
-    """Keeps the gradients of every optimiser step."""
+    """Keeps the gradients of every optimizer step."""
 
     def __init__(self):
         self.steps: list[dict[str, torch.Tensor]] = []
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
-        named = pl_module.named_parameters()
-        self.steps.append({name: p.grad.clone() for name, p in named if p.grad is not None})
+        params = pl_module.named_parameters()
+        self.steps.append({name: p.grad.clone() for name, p in params if p.grad is not None})
 
 
 def train_on(module: lightning.LightningModule, batches: list, **options) -> GradientKeeper:

@@ -33,12 +33,15 @@ MODULES = (
 
 
 def main() -> None:
-    """Import every direct dependency, then print the line; a failing import is the line and exit status 1."""
+    """Import every direct dependency, then print the line; a failing import is the line and exit
+    status 1."""
     warnings.simplefilter("ignore")
     for name in MODULES:
         try:
             importlib.import_module(name)
-        except Exception as error:  # a broken wheel may raise anything, OSError of a missing library for one
+        except (
+            Exception
+        ) as error:  # a broken wheel may raise anything, OSError of a missing library for one
             print(f"'import {name}' failed ({type(error).__name__}: {error}).")
             sys.exit(1)
     print(f"environment ready: {', '.join((*versions(), compiler(), device()))}")
@@ -49,7 +52,10 @@ def versions() -> list[str]:
     from importlib.metadata import version
 
     packages = ("torch", "torchaudio", "lightning", "espnet", "descript-audio-codec")
-    return [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    return [
+        f"Python {platform.python_version()}",
+        *(f"{name} {version(name)}" for name in packages),
+    ]
 
 
 def compiler() -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make tools/venv: a virtual environment with the pinned dependencies and aio_toolkit itself (editable).
-# Safe to repeat: a finished environment is recognised in well under a second, an interrupted one is mended.
+# Safe to repeat: a finished environment is recognised in well under a second, an interrupted one is repaired.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -32,6 +32,19 @@ ready() {
 damaged() {
     if [ -e "$in_progress" ] && grep -qs '^Installing collected packages' "$log"; then return 0; fi
     ! "$python" -m pip --version >/dev/null 2>&1
+}
+
+# An environment runs the checkout that it was made for, wherever it is reached from.
+own() {
+    [ ! -L "$venv" ] ||
+        fail "$root/$venv is a symbolic link to $(cd -P "$venv" && pwd), whose packages run another checkout." \
+            "Remove the link with 'rm $root/$venv', then run the same command again."
+    [ -f "$stamp" ] || return 0
+    local of
+    of=$(sed 's/ [0-9]* [0-9]*$//' "$stamp")
+    [ "$of" = "$root" ] ||
+        fail "$root/$venv was made for the checkout $of." \
+            "Remove it with 'rm -r $root/$venv', then run the same command again."
 }
 
 need_disk() {
@@ -78,6 +91,7 @@ reason() {
     echo "${line:-pip did not end normally}."
 }
 
+own
 if ready; then exit 0; fi
 if command -v flock >/dev/null; then
     exec 9>tools/.venv.lock

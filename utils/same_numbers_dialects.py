@@ -13,55 +13,79 @@ REFERENCE, NOW = DIALECTS = ("e2673a6", "now")
 # In each table: the name in e2673a6, the name now.
 # Modules of `aio_toolkit.bin`.
 COMMANDS = {
-    "tokenize": "tokenize",
-    "train_tokenizer": "train_tokenizer",
-    "train_codec": "train_codec",
-    "train_ssl": "train_ssl",
-    "train_aio": "train_aio",
-    "extract": "extract",
-    "ceiling": "ceiling",
-    "probe": "probe",
-    "routing": "routing",
+    "tokenize": "encode_data",
+    "train_tokenizer": "fit_units",
 }
 # Options; "command --option" holds for that command alone. "" leaves the option and its value out.
 OPTIONS = {
-    "--codec": "--codec",
-    "--data": "--data",
-    "--dump": "--dump",
-    "--token": "--token",
-    "--ssl": "--ssl",
-    "extract --task": "--task",
-    "probe --most": "--most",
+    "--token": "--units",
+    "train_aio --codec": "",
+    "decode --codec": "",
+    "probe --most": "--max_utts",
+    "train_tokenizer --vocab_size": "",
 }
 # Keys of YAML files, sections of keys, or whole "key=value" pairs; the longest that fits counts.
 # Several names, separated by spaces, all get the value. "" leaves the key out.
+_ENCODERS = ("transformer", "conformer", "e_branchformer")
+_ROUTERS = ("per_task", "shared", "task_conditioned")
+_MOE = "model.backbone.moe"
 KEYS = {
-    "model.encoder": "model.encoder",
-    "model.encoder.hidden": "model.encoder.hidden",
-    "model.objective": "model.objective",
-    "model.backbone": "model.backbone",
-    "model.backbone.hidden": "model.backbone.hidden",
-    "model.backbone.moe": "model.backbone.moe",
-    "model.backbone.moe.expert_hidden": "model.backbone.moe.expert_hidden",
-    "model.text_head": "model.text_head",
-    "model.codes_head": "model.codes_head",
-    "adapt": "adapt",
+    "model.encoder.width": " ".join(f"model.encoder.{kind}.width" for kind in _ENCODERS),
+    "model.encoder.num_layers": " ".join(f"model.encoder.{kind}.num_layers" for kind in _ENCODERS),
+    "model.encoder.num_heads": " ".join(f"model.encoder.{kind}.num_heads" for kind in _ENCODERS),
+    "model.encoder.hidden": " ".join(f"model.encoder.{kind}.ffn_width" for kind in _ENCODERS),
+    "model.encoder.conv_kernel": " ".join(
+        f"model.encoder.{kind}.conv_kernel" for kind in _ENCODERS
+    ),
+    "model.encoder.stem_kernel": "model.stem_kernel",
+    "model.backbone.hidden": "model.backbone.ffn_width",
+    f"{_MOE}.layers": f"{_MOE}.feed_forward.layers",
+    f"{_MOE}.num_experts": f"{_MOE}.feed_forward.num_experts",
+    f"{_MOE}.top_k": f"{_MOE}.feed_forward.top_k",
+    f"{_MOE}.expert_hidden": f"{_MOE}.feed_forward.experts.feed_forward.ffn_width",
+    f"{_MOE}.activation": f"{_MOE}.feed_forward.experts.feed_forward.activation",
+    f"{_MOE}.shared_hidden": f"{_MOE}.feed_forward.shared_width",
+    f"{_MOE}.router.top_p": " ".join(f"{_MOE}.router.{kind}.top_p" for kind in _ROUTERS),
+    f"{_MOE}.router.renormalise": " ".join(
+        f"{_MOE}.router.{kind}.renormalise" for kind in _ROUTERS
+    ),
+    f"{_MOE}.attention.head_width": f"{_MOE}.attention.experts.attention_heads.head_width",
+    "model.text_head": "model.heads.text",
+    "model.text_head.hidden": "model.heads.text.ffn_width",
+    "model.codes_head.hidden": "model.heads.audio.width",
+    "model.codes_head.num_codebooks": "model.heads.audio.paths.classes.num_codebooks",
+    "quantise_from": "quantize_from",
+    "adapt": "trained",
+    "text": "decoders.text",
+    "audio": "decoders.audio",
+    "audio.wiener_detail": "decoders.audio.wiener.detail",
 }
 # Patterns of the files that are collected, in the folder that a step writes. "" collects none.
 FILES = {
-    "model.pt": "model.pt",
-    "*/model.pt": "*/model.pt",
-    "*/feats.scp": "*/feats.scp",
-    "*/codes_*.scp": "*/codes_*.scp",
-    "*/*/*.scp": "*/*/*.scp",
-    "*/text": "*/text",
+    "token/tokens.txt": "units/text/tokens.txt",
 }
 # Tensors, arrays, figures and lines, as `file:name`: a regular expression and what replaces it. The
 # first that fits counts. None: there is no such item any more, or its numbers may change.
 ITEMS: dict[str, str | None] = {
-    r"^(.*model\.pt:)state\.text_head\.": r"\1state.text_head.",
-    r"^(.*model\.pt:)state\.codes_head\.": r"\1state.codes_head.",
+    # How scores were made, and counts that now stand in notes.
+    r"^results.json:(bootstrap|si_sdr|sample_rate)": None,
+    r"^results.json:.*\.(insertions|deletions|substitutions|words|num_utterances)$": None,
+    r"^results.json:.*\.silent_references$": None,
+    # A lone target has the scores of its task.
+    r"^results.json:.*\.targets\.speech\.": None,
+    r"^ceiling.json:masks\.wiener_": "ceiling.json:masks.",
+    # Oracles are made in scoring now, and not written.
+    r"/(oracle_codec|oracle_wiener|ideal_mask)/\w+\.scp:": None,
+    r"^token/tokens.txt:": "units/text/tokens.txt:",
+    r"^(.*model\.pt:)state\.text_head\.": r"\1state.heads.text.",
+    r"^(.*model\.pt:)state\.codes_head\.embedding_QVC": r"\1units.audio.embedding_QVC",
+    r"^(.*model\.pt:)state\.codes_head\.(queries|norm|mlp)": r"\1state.heads.audio.\2",
+    r"^(.*model\.pt:)state\.codes_head\.latent_norm": r"\1state.heads.audio.paths.latent.norm",
+    r"^(.*model\.pt:)state\.codes_head\.latent\.": r"\1state.heads.audio.paths.latent.linear.",
+    r"^(.*model\.pt:)state\.codes_head\.": r"\1state.heads.audio.paths.classes.",
 }
+# Items of today that e2673a6 does not have.
+NEW = (r"^(.*model\.pt:)units\.audio\.silence_Q$",)
 
 
 def rename(table: dict[str, str], name: str, dialect: str) -> str:
@@ -82,7 +106,8 @@ def rename_setting(setting: str, dialect: str) -> list[str]:
 def rename_item(item: str, dialect: str) -> tuple[str | None, str | None]:
     """An item's present name, None where it has none, and the pattern in `ITEMS` that fits."""
     if dialect != REFERENCE:
-        return item, None
+        new = any(re.search(pattern, item) for pattern in NEW)
+        return (None if new else item), None
     for pattern, replacement in ITEMS.items():
         if re.search(pattern, item):
             name = None if replacement is None else re.sub(pattern, replacement, item)
@@ -102,7 +127,11 @@ class CommandLines:
 
     def train_tokenizer(self, out: str) -> list[str]:
         """Stage 2: text units."""
-        return self._line("train_tokenizer", data="data/train", out=out, vocab_size="40")
+        options = {"data": "data/train", "out": out}
+        if self.dialect == REFERENCE:
+            return self._line("train_tokenizer", **options, vocab_size="40")
+        settings = ("units.text.vocab_size=40", "units.audio.codec=codec")
+        return self._line("train_tokenizer", *settings, **{**options, "out": "dump/units"})
 
     def train_codec(self, out: str, settings: Iterable[str]) -> list[str]:
         """Stage 2: a codec."""
@@ -116,13 +145,18 @@ class CommandLines:
 
     def train_aio(self, out: str, settings: Iterable[str]) -> list[str]:
         """Stage 4."""
-        folders = {"data": "data", "dump": "dump", "token": "dump/token", "ssl": "ssl/best_rq"}
+        units = "dump/token" if self.dialect == REFERENCE else "dump/units"
+        folders = {"data": "data", "dump": "dump", "token": units, "ssl": "ssl/best_rq"}
         options = {"config": "empty.yaml", **folders, "codec": "codec", "out": out}
         return self._line("train_aio", *settings, **options)
 
     def adapt(self, model: str, task: str, out: str, settings: Iterable[str]) -> list[str]:
         """Stage 4: one more task for a trained model."""
-        return self.train_aio(out, (*settings, f"adapt={model}", f"data.seconds={{{task}: 1}}"))
+        settings = (*settings, f"adapt={model}", f"data.seconds={{{task}: 1}}")
+        if self.dialect == REFERENCE:
+            return self.train_aio(out, settings)
+        options = {"config": "empty.yaml", "data": "data", "dump": "dump", "token": "dump/units"}
+        return self._line("adapt", *settings, **options, out=out)
 
     def extract(self, model: str, tasks: Iterable[str], out: str) -> list[str]:
         """Sub-networks of some tasks."""
@@ -132,6 +166,8 @@ class CommandLines:
     def decode(self, model: str, out: str, settings: Iterable[str]) -> list[str]:
         """Stage 5."""
         options = {"model": model, "codec": "codec", "data": "data/test", "dump": "dump/test"}
+        if self.dialect != REFERENCE:
+            settings = (*settings, "audio.codec=codec")
         return self._line("decode", *settings, **options, out=out)
 
     def score(self, decode: str, tasks: Iterable[str]) -> list[str]:

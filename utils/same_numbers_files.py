@@ -113,7 +113,7 @@ def read_values(path: Path) -> Iterator[tuple[str, Value]]:
 
         yield from load_file(path).items()
     elif path.suffix == ".json":
-        leaves = _leaves(json.loads(path.read_text(encoding="utf-8")))
+        leaves = _leaves(_as_before(json.loads(path.read_text(encoding="utf-8"))))
         yield from ((name, leaf) for name, leaf in leaves if not isinstance(leaf, str))
     elif path.suffix == ".scp":
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -122,6 +122,27 @@ def read_values(path: Path) -> Iterator[tuple[str, Value]]:
     else:
         lines = path.read_text(encoding="utf-8").splitlines()
         yield from ((f"line {number}", line) for number, line in enumerate(lines, start=1))
+
+
+def _as_before(content: Any) -> Any:
+    """The scores of a `results.json` in the layout of e2673a6; anything else as it is."""
+    if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
+        return content
+    return {"tasks": {task["name"]: _task_as_before(task) for task in content["tasks"]}}
+
+
+def _task_as_before(task: dict[str, Any]) -> dict[str, Any]:
+    before: dict[str, Any] = {}
+    for score in task["scores"]:
+        place = before
+        if score["output"] == "hypothesis":
+            before["score"] = score["interval"]
+            continue
+        if score["target"]:
+            place = before.setdefault("targets", {}).setdefault(score["target"], {})
+        section = place.setdefault("improvement" if score["over"] else "outputs", {})
+        section[score["output"]] = score["interval"]
+    return before
 
 
 def _leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,167 +1,188 @@
-"""Probes made of a data dir, and of labelled files."""
+"""Probes made of a split. Letters: T frames, S samples, N sources, C classes."""
 
-import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 
 from aio_toolkit.analysis.probe import Labelled, Probe
-from aio_toolkit.codec.base import check_fingerprint
-from aio_toolkit.codec.dac import DacCodec
-from aio_toolkit.data.audio import read_audio
-from aio_toolkit.data.datadir import Utterance, read_data_dir
-from aio_toolkit.data.dataset import DumpDataset
-from aio_toolkit.data.sources import read_sources
-from aio_toolkit.encoders.frontend import FrontEnd, FrontEndConfig
-from aio_toolkit.errors import AioError
-from aio_toolkit.files import read_json
-from aio_toolkit.models.checkpoint import Provenance
-from aio_toolkit.tasks import get_task
+from aio_toolkit.codec.base import check_same
+from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.dump.fingerprints import Provenance
+from aio_toolkit.dump.split import DumpDataset, Split
 
 # A source is active in a frame that has this share of the energy of its own loudest frame.
 ACTIVE = 1e-3
+# Utterances of a speaker that a speaker probe uses, half of them for training.
+UTTERANCES_OF_SPEAKER = 12
+
+
+@dataclass
+class _Side:
+    """One side of the probes: a split, and some utterances of each of its tasks by name."""
+
+    dataset: DumpDataset
+    utterances: dict[str, list[Utterance]]
+
+    def label(self, task: str, label_of: Callable[[Utterance], Any]) -> Labelled:
+        """Features and labels of the utterances of a task."""
+        members = self.utterances.get(task, [])
+        feats = [self.dataset.feats[u.id] for u in members]
+        return Labelled(feats, [label_of(u) for u in members])
 
 
 def probes_of_data(
-    data: Path, dump: Path, splits: tuple[str, str], provenance: Provenance, most: int = 400
+    train: Split, test: Split, provenance: Provenance, max_utterances: int = 400
 ) -> list[Probe]:
-    """The probes that the tasks of a corpus allow, of at most so many utterances of a task in a split.
+    """The probes that the tasks of a corpus allow.
 
-    `speaker` and `content` of recognition, `events` of sound separation, `stems` of music separation, `talkers` (which
-    of two voices speak) of speech separation. Speakers of different splits differ, so the speaker probe is trained and
-    tested on halves of the training split.
+    `speaker` and `content` of recognition, `events` of sound separation, `stems` of music
+    separation, `talkers` (how many of two voices speak) of speech separation. Speakers of different
+    splits differ, so the speaker probe is trained and tested on halves of the training split.
+
+    Args:
+        train: split to fit linear layers on.
+        test: split to score.
+        provenance: the codec and front end that the encoder was trained with.
+        max_utterances: of a task in a split, at most.
     """
-    for split in splits:
-        check_fingerprint(provenance.codec, read_json(dump / split / "codec.json"), f"codes in {dump / split}")
-        check_fingerprint(provenance.frontend, read_json(dump / split / "frontend.json"), f"features in {dump / split}")
-    hop, sample_rate = provenance.codec["hop"], provenance.codec["sample_rate"]
-    train, test = (_read(data / split, dump / split) for split in splits)
-    of = {name: _by_task(dataset, most) for name, dataset in (("train", train), ("test", test))}
+    sides = []
+    for split in (train, test):
+        dumped = split.provenance()
+        check_same(provenance.codec, dumped.codec, f"codes in {split.dump}")
+        check_same(provenance.front_end, dumped.front_end, f"features in {split.dump}")
+        sides.append(_open(split, max_utterances))
+    fitted, scored = sides
+    tasks = fitted.utterances.keys()
     probes = []
-    if of["train"]["asr"]:
-        probes.append(_speaker_probe(train, [u for u in train.utterances if u.task == "asr"]))
-        probes.append(_content_probe(train, test, of["train"]["asr"], of["test"]["asr"]))
-    if of["train"]["sound"]:
-        probes.append(_events_probe(train, test, of["train"]["sound"], of["test"]["sound"]))
-    for task, name in (("music", "stems"), ("sep", "talkers")):
-        if of["train"][task]:
-            sides = [_activity(d, of[s][task], hop, sample_rate) for d, s in ((train, "train"), (test, "test"))]
-            classes = list(get_task(task).targets) if task == "music" else ["one or more", "two"]
-            probes.append(Probe(name, "frames", classes, *sides))
+    if "asr" in tasks:
+        speakers = [u for u in fitted.dataset.utterances if u.task.name == "asr"]
+        probes.append(_speaker_probe(fitted.dataset, speakers))
+        probes.append(_content_probe(fitted, scored))
+    if "sound" in tasks:
+        probes.append(_events_probe(fitted, scored))
+    if "music" in tasks:
+        stems = list(fitted.utterances["music"][0].task.targets)
+        probes.append(
+            _activity_probe("stems", stems, fitted, scored, _Activity("music", provenance))
+        )
+    if "sep" in tasks:
+        activity = _Activity("sep", provenance, counted=True)
+        probes.append(_activity_probe("talkers", ["one or more", "two"], fitted, scored, activity))
     return probes
 
 
-def _read(data: Path, dump: Path) -> DumpDataset:
-    return DumpDataset(data, dump, sorted({utterance.task for utterance in read_data_dir(data)}))
-
-
-def _by_task(dataset: DumpDataset, most: int) -> dict[str, list[Utterance]]:
+def _open(split: Split, max_utterances: int) -> _Side:
+    dataset = DumpDataset(split, split.present_tasks())
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in dataset.utterances:
-        if len(groups[utterance.task]) < most:
-            groups[utterance.task].append(utterance)
-    return groups
+        group = groups[utterance.task.name]
+        if len(group) < max_utterances:
+            group.append(utterance)
+    return _Side(dataset, dict(groups))
 
 
-def _speaker_probe(dataset: DumpDataset, utterances: list[Utterance], each: int = 12) -> Probe:
+def _speaker_probe(dataset: DumpDataset, utterances: Sequence[Utterance]) -> Probe:
     of_speaker: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         of_speaker[utterance.speaker].append(utterance)
     speakers = sorted(name for name, members in of_speaker.items() if len(members) >= 2)
-    sides = ([], [])
+    sides = Labelled([], []), Labelled([], [])
     for index, name in enumerate(speakers):
-        for number, utterance in enumerate(of_speaker[name][:each]):
-            sides[number % 2].append((dataset.feats[utterance.id], index))
-    return Probe("speaker", "class", speakers, *(Labelled(*map(list, zip(*side, strict=True))) for side in sides))
+        for number, utterance in enumerate(of_speaker[name][:UTTERANCES_OF_SPEAKER]):
+            side = sides[number % 2]
+            side.feats.append(dataset.feats[utterance.id])
+            side.labels.append(index)
+    return Probe("speaker", "class", speakers, *sides)
 
 
-def _content_probe(train: DumpDataset, test: DumpDataset, of_train: list[Utterance], of_test: list[Utterance]) -> Probe:
-    classes = sorted(set("".join(u.texts["text"] for u in (*of_train, *of_test))))
-    sides = [
-        Labelled([d.feats[u.id] for u in us], [[classes.index(c) for c in u.texts["text"]] for u in us])
-        for d, us in ((train, of_train), (test, of_test))
-    ]
+def _content_probe(train: _Side, test: _Side) -> Probe:
+    """Characters of transcripts."""
+
+    def sentence(utterance: Utterance) -> str:
+        return utterance.answers[utterance.task.targets[0]]
+
+    both = [*train.utterances["asr"], *test.utterances.get("asr", [])]
+    classes = sorted(set("".join(sentence(u) for u in both)))
+
+    def label(utterance: Utterance) -> list[int]:
+        return [classes.index(character) for character in sentence(utterance)]
+
+    sides = [side.label("asr", label) for side in (train, test)]
     return Probe("content", "text", classes, *sides)
 
 
-def _events_probe(train: DumpDataset, test: DumpDataset, of_train: list[Utterance], of_test: list[Utterance]) -> Probe:
-    """The `speaker` of a sound mixture names its events, as in `engine0321_knock0657`: letters are the class."""
+def _events_probe(train: _Side, test: _Side) -> Probe:
+    """Which events a mixture of sounds holds."""
+    both = [*train.utterances["sound"], *test.utterances.get("sound", [])]
+    classes = sorted(set().union(*(events_of(u) for u in both)))
 
-    def events(utterance: Utterance) -> set[str]:
-        return {re.sub(r"\d+$", "", name) for name in utterance.speaker.split("_")}
+    def label(utterance: Utterance) -> np.ndarray:
+        present = events_of(utterance)
+        return np.array([name in present for name in classes], np.int64)
 
-    classes = sorted(set().union(*(events(u) for u in (*of_train, *of_test))))
-    sides = [
-        Labelled([d.feats[u.id] for u in us], [np.array([c in events(u) for c in classes], np.int64) for u in us])
-        for d, us in ((train, of_train), (test, of_test))
-    ]
+    sides = [side.label("sound", label) for side in (train, test)]
     return Probe("events", "tags", classes, *sides)
 
 
-def _activity(dataset: DumpDataset, utterances: list[Utterance], hop: int, sample_rate: int) -> Labelled:
-    feats, labels = [], []
-    for utterance in utterances:
-        feats_TF = dataset.feats[utterance.id]
-        active_TN = np.stack(
-            [active_frames(wave, hop, len(feats_TF)) for wave in read_sources(utterance, sample_rate).values()], axis=1
-        )
-        if utterance.task == "sep":  # which voice is the first is chance; how many speak is not
+def events_of(utterance: Utterance) -> set[str]:
+    """The events that `utt2spk` names for a mixture of sounds: joined by `_`, each with digits of
+    its own.
+
+    >>> from types import SimpleNamespace
+    >>> sorted(events_of(SimpleNamespace(speaker="engine0321_knock0657")))
+    ['engine', 'knock']
+    """
+    return {re.sub(r"\d+$", "", name) for name in utterance.speaker.split("_")}
+
+
+@dataclass(frozen=True)
+class _Activity:
+    """When the sources of a task are heard.
+
+    Attributes:
+        task: name of the task.
+        provenance: says how long frames are.
+        counted: label how many sources are heard, not which: which voice is the first is chance.
+    """
+
+    task: str
+    provenance: Provenance
+    counted: bool = False
+
+    def label(self, utterance: Utterance, num_frames: int) -> np.ndarray:
+        """Yes or no (T, C) for every frame."""
+        codec = self.provenance.codec
+        waves = utterance.task.kind.waves(utterance, codec.sample_rate)
+        columns = [active_frames(wave_S, codec.hop, num_frames) for wave_S in waves.values()]
+        active_TN = np.stack(columns, axis=1)
+        if self.counted:
             active_TN = np.stack([active_TN.any(1), active_TN.all(1)], axis=1)
-        feats.append(feats_TF)
-        labels.append(active_TN.astype(np.int64))
-    return Labelled(feats, labels)
+        return active_TN.astype(np.int64)
+
+
+def _activity_probe(
+    name: str, classes: Iterable[str], train: _Side, test: _Side, activity: _Activity
+) -> Probe:
+    sides = []
+    for side in (train, test):
+        lengths = dict(
+            zip((u.id for u in side.dataset.utterances), side.dataset.num_frames, strict=True)
+        )
+        sides.append(side.label(activity.task, lambda u, of=lengths: activity.label(u, of[u.id])))
+    return Probe(name, "frames", list(classes), *sides)
 
 
 def active_frames(wave_S: np.ndarray, hop: int, num_frames: int) -> np.ndarray:
-    """Whether a source is heard in each frame (T,)."""
-    padded = np.zeros(num_frames * hop)
-    padded[: len(wave_S)] = wave_S[: len(padded)]
-    energy_T = np.square(padded.reshape(num_frames, hop)).mean(1)
-    return energy_T > max(ACTIVE * energy_T.max(), 1e-10)
+    """Whether a source is heard in each frame (T,).
 
-
-def probes_of_lists(specs: Sequence[str], codec_path: str, provenance: Provenance) -> list[Probe]:
-    """A probe of each `name=file`; AioError where the codec is not the encoder's."""
-    codec = DacCodec.load(codec_path)
-    check_fingerprint(provenance.codec, codec.fingerprint, f"codec {codec_path} against the encoder")
-    names = {field.name for field in dataclasses.fields(FrontEndConfig)}
-    options = {key: value for key, value in provenance.frontend.items() if key in names}
-    front_end = FrontEnd(FrontEndConfig(**options), codec)
-    probes = []
-    for spec in specs:
-        name, _, path = spec.partition("=")
-        if not Path(path).is_file():
-            raise AioError(f"--list {spec}: there is no file '{path}'. Write it as NAME=FILE.")
-        probes.append(probe_of_list(Path(path), name, codec, front_end))
-    return probes
-
-
-def probe_of_list(path: Path, name: str, codec: DacCodec, front_end: FrontEnd) -> Probe:
-    """A `class` probe of labelled files.
-
-    Args:
-        path: lines of `file<TAB>label<TAB>train` or `... test`; files are relative to the list's folder.
-        name: what the labels say.
-        codec: the codec of the encoder's front end.
-        front_end: that front end.
-
-    Raises:
-        AioError: a line is malformed, or a side is empty.
+    >>> active_frames(np.array([0.0, 0.0, 1.0, 1.0, 1.0]), hop=2, num_frames=3).tolist()
+    [False, True, True]
     """
-    sides: dict[str, list[tuple[np.ndarray, str]]] = {"train": [], "test": []}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        fields = line.split("\t")
-        if len(fields) != 3 or fields[2] not in sides:
-            raise AioError(f"{path} line {number} is not 'file<TAB>label<TAB>train|test': {line!r}.")
-        wave_1S = torch.from_numpy(read_audio(str(path.parent / fields[0]), codec.sample_rate, fields[0]))[None]
-        feats_1TF = front_end(wave_1S, codec.encode(wave_1S))
-        sides[fields[2]].append((feats_1TF[0].numpy(), fields[1]))
-    classes = sorted({label for side in sides.values() for _, label in side})
-    if not all(sides.values()):
-        raise AioError(f"{path} has no line of {' and '.join(s for s, rows in sides.items() if not rows)}.")
-    labelled = [Labelled([f for f, _ in side], [classes.index(c) for _, c in side]) for side in sides.values()]
-    return Probe(name, "class", classes, *labelled)
+    padded_S = np.zeros(num_frames * hop)
+    padded_S[: len(wave_S)] = wave_S[: len(padded_S)]
+    energy_T = np.square(padded_S.reshape(num_frames, hop)).mean(1)
+    return energy_T > max(ACTIVE * energy_T.max(), 1e-10)

@@ -1,1 +1,1 @@
-"""One thin command per recipe stage: parse the arguments, call the library."""
+"""One thin command for each job: parse, call, print."""

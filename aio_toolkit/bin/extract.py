@@ -1,55 +1,61 @@
-"""Cut a model for one task out of a multitask model: the experts that the task visits, and its gates and head.
+"""Cut a model for one task out of a multitask model: the experts that the task visits, and its
+gates and head.
 
-The result decodes with stage 5's command like any other model. With --sweep a table is made of how score, size and
-speed change with the experts kept.
+The result decodes with stage 5's command like any other model. With budgets in the configuration, a
+table is made of how score, size and speed change with the experts kept.
 """
 
 import argparse
 from pathlib import Path
 
+from aio_toolkit.arguments import add_config, add_split, command_parser, parse, split_of
 from aio_toolkit.errors import cli
+
+SCHEMA = "aio_toolkit.analysis.extraction:Extraction"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="experiment folder of stage 4")
-    parser.add_argument("--data", type=Path, required=True, help="data dir that shows which experts are visited (dev)")
-    parser.add_argument("--dump", type=Path, required=True, help="its dump (stage 2)")
-    parser.add_argument("--task", nargs="+", default=[], help="tasks to extract; all by default")
+    """The command's arguments."""
+    parser = command_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
+    add_split(parser, "that shows which experts are visited (dev)")
+    add_config(parser, "conf/extract.yaml", required=False)
     parser.add_argument(
-        "--min_load", type=float, default=0.0, help="keep experts above this share of an even load; 0: all visited"
+        "--task", nargs="+", default=[], help="tasks to extract; all of the model by default"
     )
-    parser.add_argument("--most", type=int, help="keep at most so many experts in a layer, the busiest")
-    parser.add_argument("--out", type=Path, required=True, help="folder; the models go to OUT/<task>")
-    sweep = parser.add_argument_group("table of share kept against score")
-    sweep.add_argument("--sweep", type=int, nargs="+", default=[], metavar="MOST", help="budgets to compare")
-    sweep.add_argument("--test_data", type=Path, help="data dir to score on")
-    sweep.add_argument("--test_dump", type=Path, help="its dump")
-    sweep.add_argument("--codec", help="codec of the model")
-    sweep.add_argument("--config", type=Path, help="YAML of decoding (conf/decode.yaml)")
-    sweep.add_argument("--nj", type=int, default=1, help="processes that score audio")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder; the models go to OUT/<task>"
+    )
+    comparison = parser.add_argument_group("comparison of budgets")
+    comparison.add_argument("--test_data", type=Path, help="data dir to score on")
+    comparison.add_argument("--test_dump", type=Path, help="its dump")
+    comparison.add_argument("--nj", type=int, default=1, help="processes that score")
     return parser
 
 
 @cli
 def main() -> None:
+    """Extract, and compare where there are budgets to compare."""
     parser = build_parser()
-    args = parser.parse_args()
-    if args.sweep and not (args.test_data and args.test_dump and args.codec):
-        parser.error("--sweep needs --test_data, --test_dump and --codec")
-    from aio_toolkit.analysis.extraction import extract_task, measure_visits, sweep_budgets
-    from aio_toolkit.config import load_config
-    from aio_toolkit.decoding.config import DecodeConfig
+    args = parse(parser)
+    from aio_toolkit.config import check_config, load_config
 
-    loaded, tables = measure_visits(args.model, args.data, args.dump)
-    tasks = args.task or loaded.model.tasks
-    if not args.sweep:
-        for task in tasks:
-            print(extract_task(loaded, tables, task, args.min_load, args.most, args.out / task))
+    check_config(SCHEMA, args.config, args.set)
+    from aio_toolkit.analysis.extraction import Extraction, chosen_tasks, open_extraction
+    from aio_toolkit.dump.split import Split
+
+    config = load_config(Extraction.Config, args.config, args.set)
+    if config.budgets and not (args.test_data and args.test_dump):
+        parser.error("budgets are compared on --test_data and --test_dump")
+    split = split_of(args)
+    extraction = open_extraction(config, args.model, split, args.out)
+    tasks = chosen_tasks(extraction.loaded.model, args.task)
+    if config.budgets:
+        test = Split(args.test_data, args.test_dump, split.tasks)
+        print(extraction.compare(tasks, test, args.nj), end="")
         return
-    config = load_config(DecodeConfig, args.config)
-    test = (args.test_data, args.test_dump)
-    print(sweep_budgets(loaded, tables, tasks, args.sweep, config, args.codec, test, args.out, args.nj), end="")
+    for task in tasks:
+        print(extraction.write(task))
 
 
 if __name__ == "__main__":

@@ -1,53 +1,64 @@
-"""Ask a frozen encoder what it knows: linear probes, layer by layer, beside its random twin and log-mel."""
+"""Ask a frozen encoder what it knows: linear probes, layer by layer, beside its random twin and
+log-mel."""
 
 import argparse
 from pathlib import Path
 
+from aio_toolkit.arguments import add_corpus, command_parser, corpus_of, parse
 from aio_toolkit.errors import cli
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    """The command's arguments."""
+    parser = command_parser(__doc__)
     parser.add_argument("--ssl", type=Path, required=True, help="folder of the encoder (stage 3)")
-    parser.add_argument("--data", type=Path, help="folder of data dirs, for probes of speaker, content, events, ...")
-    parser.add_argument("--dump", type=Path, help="folder of their dumps (stage 2)")
-    parser.add_argument("--train_set", default="train", help="split to fit linear layers on")
+    add_corpus(parser)
     parser.add_argument("--test_set", default="test", help="split to score")
+    parser.add_argument("--no_data", action="store_true", help="only the probes of --list")
     parser.add_argument(
         "--list",
         nargs="+",
         default=[],
         metavar="NAME=FILE",
-        help="probes of labelled files: lines of file<TAB>label<TAB>train|test, files relative to FILE's folder",
+        help="probes of labelled files: lines of file<TAB>label<TAB>train|test, files relative to "
+        "FILE's folder",
     )
     parser.add_argument("--codec", help="codec of the encoder, for --list")
-    parser.add_argument("--most", type=int, default=400, help="utterances of a task in a split, at most")
-    parser.add_argument("--steps", type=int, default=300, help="optimiser steps of each linear layer")
+    parser.add_argument(
+        "--max_utts", type=int, default=400, help="utterances of a task in a split, at most"
+    )
+    parser.add_argument("--steps", type=int, default=300, help="optimizer steps of each layer")
     parser.add_argument("--seed", type=int, default=0, help="of the random twin")
-    parser.add_argument("--out", type=Path, required=True, help="folder for PROBES.md, probes.json, probes.png")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for PROBES.md, probes.json, probes.png"
+    )
     return parser
 
 
 @cli
 def main() -> None:
+    """Collect the probes, run them, print the table."""
     parser = build_parser()
-    args = parser.parse_args()
-    if not args.list and not (args.data and args.dump):
-        parser.error("give --data and --dump, or --list, or all of them")
+    args = parse(parser)
+    if args.no_data and not args.list:
+        parser.error("--no_data leaves nothing to probe without --list")
     if args.list and not args.codec:
         parser.error("--list needs --codec")
-    from aio_toolkit.analysis.probe_data import probes_of_data, probes_of_lists
-    from aio_toolkit.analysis.probe_report import contestants, run_probes, write_probes
+    from aio_toolkit.analysis.probe import run_probes
+    from aio_toolkit.analysis.probe_data import probes_of_data
+    from aio_toolkit.analysis.probe_lists import probes_of_lists
+    from aio_toolkit.analysis.probe_report import contestants, write_probes
     from aio_toolkit.models.checkpoint import MODEL, load_ssl
 
-    encoder, config, provenance = load_ssl(args.ssl / MODEL)
+    ssl = load_ssl(args.ssl / MODEL)
     probes = []
-    if args.data and args.dump:
-        splits = (args.train_set, args.test_set)
-        probes += probes_of_data(args.data, args.dump, splits, provenance, args.most)
+    if not args.no_data:
+        corpus = corpus_of(args)
+        test = corpus.split(args.test_set)
+        probes += probes_of_data(corpus.train, test, ssl.provenance, args.max_utts)
     if args.list:
-        probes += probes_of_lists(args.list, args.codec, provenance)
-    results = run_probes(probes, contestants(encoder, config, provenance, args.seed), args.steps)
+        probes += probes_of_lists(args.list, args.codec, ssl.provenance)
+    results = run_probes(probes, contestants(ssl, args.seed), args.steps)
     print(write_probes(probes, results, args.out), end="")
 
 

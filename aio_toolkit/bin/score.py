@@ -1,19 +1,24 @@
-"""Stage 6: score decoded text and audio, or put the results of several experiments side by side."""
+"""Stage 6: score decoded answers, or put the results of several experiments side by side."""
 
 import argparse
 from pathlib import Path
 
+from aio_toolkit.arguments import add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, help="data dir with the references")
-    parser.add_argument("--decode", type=Path, help="decode folder; RESULTS.md and results.json go there")
-    parser.add_argument("--sample_rate", type=int, default=16000, help="Hz at which audio is compared")
-    parser.add_argument("--tasks", nargs="+", default=[], help="tasks to score; all of the data dir by default")
-    parser.add_argument("--nj", type=int, default=1, help="processes that read and score audio")
+    parser.add_argument(
+        "--decode", type=Path, help="decode folder; RESULTS.md and results.json go there"
+    )
+    add_tasks(parser)
+    parser.add_argument(
+        "--tasks", nargs="+", default=[], help="tasks to score; all of the data dir by default"
+    )
+    parser.add_argument("--nj", type=int, default=1, help="processes that read and score")
     parser.add_argument(
         "--compare",
         type=Path,
@@ -28,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Score, write, print."""
     parser = build_parser()
-    args = parser.parse_args()
+    args = parse(parser)
     from aio_toolkit.scoring.report import combine, write_report
 
     if args.compare:
@@ -36,9 +41,11 @@ def main() -> None:
         return
     if not args.data or not args.decode:
         parser.error("--data and --decode are required, or --compare")
-    from aio_toolkit.scoring.evaluate import score_decode_dir
+    from aio_toolkit.scoring.run import score_decode_dir
+    from aio_toolkit.tasks import load_tasks
 
-    results = score_decode_dir(args.data, args.decode, args.sample_rate, args.nj, args.tasks)
+    tasks = load_tasks(args.tasks_config)
+    results = score_decode_dir(args.data, args.decode, tasks, args.tasks, args.nj)
     print(write_report(args.decode, results), end="")
 
 

@@ -3,26 +3,35 @@
 import argparse
 from pathlib import Path
 
+from aio_toolkit.arguments import add_config, add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
+
+SCHEMA = "aio_toolkit.training.codec:CodecModule"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="YAML of the run (conf/codec.yaml)")
+    """The command's arguments."""
+    parser = command_parser(__doc__)
+    add_config(parser, "conf/codec.yaml")
     parser.add_argument("--data", type=Path, required=True, help="data dir to train on")
     parser.add_argument("--dev", type=Path, required=True, help="data dir to validate on")
+    add_tasks(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the codec")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override keys of the YAML")
     return parser
 
 
 @cli
 def main() -> None:
-    args = build_parser().parse_args()
-    from aio_toolkit.config import load_config
-    from aio_toolkit.training.codec import CodecTrainConfig, train_codec
+    """Check the configuration, then train."""
+    args = parse(build_parser())
+    from aio_toolkit.config import check_config, load_config
 
-    train_codec(load_config(CodecTrainConfig, args.config, args.set), args.data, args.dev, args.out)
+    check_config(SCHEMA, args.config, args.set)
+    from aio_toolkit.tasks import load_tasks
+    from aio_toolkit.training.codec import CodecModule, train_codec
+
+    config = load_config(CodecModule.Config, args.config, args.set)
+    train_codec(config, load_tasks(args.tasks_config), args.data, args.dev, args.out)
 
 
 if __name__ == "__main__":

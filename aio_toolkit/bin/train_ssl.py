@@ -3,30 +3,32 @@
 import argparse
 from pathlib import Path
 
+from aio_toolkit.arguments import add_config, add_corpus, command_parser, corpus_of, parse
 from aio_toolkit.errors import cli
+
+SCHEMA = "aio_toolkit.training.pretrain:PretrainModule"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="YAML of the run (conf/train_ssl.yaml)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of data dirs")
-    parser.add_argument("--dump", type=Path, default=Path("dump"), help="folder of their dumps (stage 2)")
+    """The command's arguments."""
+    parser = command_parser(__doc__)
+    add_config(parser, "conf/train_ssl.yaml")
+    add_corpus(parser)
     parser.add_argument("--out", type=Path, required=True, help="experiment folder")
-    parser.add_argument("--train_set", default="train", help="split to train on")
-    parser.add_argument("--dev_set", default="dev", help="split to validate on")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override keys of the YAML")
     return parser
 
 
 @cli
 def main() -> None:
-    args = build_parser().parse_args()
-    from aio_toolkit.config import load_config
-    from aio_toolkit.training.config import SslTrainConfig
-    from aio_toolkit.training.pretrain import pretrain
+    """Check the configuration, then train."""
+    args = parse(build_parser())
+    from aio_toolkit.config import check_config, load_config
 
-    config = load_config(SslTrainConfig, args.config, args.set)
-    pretrain(config, args.data, args.dump, args.out, (args.train_set, args.dev_set))
+    check_config(SCHEMA, args.config, args.set)
+    from aio_toolkit.training.pretrain import PretrainModule, pretrain
+
+    config = load_config(PretrainModule.Config, args.config, args.set)
+    pretrain(config, corpus_of(args), args.out)
 
 
 if __name__ == "__main__":

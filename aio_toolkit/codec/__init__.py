@@ -1,1 +1,1 @@
-"""The neural audio codec: wrapping, training, tokenization."""
+"""Neural audio codecs: the contract, the Descript Audio Codec, and what its training is made of."""

@@ -1,11 +1,12 @@
 """Starting points that let a small DAC learn in minutes on a CPU.
 
-The package's own start (weights of standard deviation 0.02, random codebooks) suits layers of hundreds of channels
-and days on GPUs. With sixteen channels the signal dies on its way, the encoder's output turns constant, all frames
-fall on one code, and the wave is never learnt. Here the codec starts as what is known to work: a lapped transform
-with its principal components, vector-quantised; training improves on it.
+The package's own start (weights of standard deviation 0.02, random codebooks) suits layers of
+hundreds of channels and days on GPUs. With sixteen channels the signal dies on its way, the
+encoder's output turns constant, all frames fall on one code, and the wave is never learnt. Here the
+codec starts as what is known to work, and training improves on it: a lapped transform with its
+principal components, vector-quantized (`codec.codebooks`).
 
-Letters: C latent channels, K channels of a codebook, V codes, N frames; O output and I input channels, W taps.
+Letters: C latent channels, K principal components, N frames; O output and I input channels, W taps.
 """
 
 import math
@@ -13,189 +14,177 @@ import math
 import torch
 from torch import nn
 
-LLOYD_ITERATIONS = 15
-# Size of the constant coordinate, in RMS lengths of a residual: large enough to leave angles small.
-CONSTANT = 3.0
+from aio_toolkit.codec.codebooks import principal_directions
+
 # How much random weights contribute beside the transform: enough to break symmetry.
 RANDOM_SHARE = 0.005
-# Frequency of the Snake activations between layers: so low that they are all but linear where the signal lives.
+# Frequency of the Snake activations between layers: so low that they are all but linear where the
+# signal lives.
 LINEAR_ALPHA = 0.01
 
 
 @torch.no_grad()
 def initialise(dac: nn.Module) -> None:
-    """Make encoder and decoder a cascade of lapped transforms and its inverse, with random branches beside it.
+    """Make encoder and decoder a cascade of lapped transforms and its inverse.
 
-    Each strided convolution has a kernel of two strides, as a modified discrete cosine transform (MDCT, Princen and
-    Bradley 1986) has; so the encoder starts as MDCTs of MDCTs, and the decoder, with the same bases, inverts it but
-    for the lowest channels that a layer has no room for. Channels are in the order of frequency.
+    Each strided convolution has a kernel of two strides, as a modified discrete cosine transform
+    (MDCT, Princen and Bradley 1986) has. So the encoder starts as MDCTs of MDCTs; the decoder, with
+    the same bases, inverts all of it except the channels that a layer has no room for. Channels are
+    in the order of frequency. The residual branches beside the transform stay random.
+
+    >>> from aio_toolkit.codec.dac import Dac
+    >>> from aio_toolkit.codec.dac_model import build_dac
+    >>> dac = build_dac(Dac.Config(encoder_dim=4, latent_dim=8, decoder_dim=16, n_codebooks=2))
+    >>> initialise(dac)
+    >>> dac.encoder.block[1].block[3].alpha.detach().unique()
+    tensor([0.0100])
     """
     scale_weights(dac)
     encoder, decoder = dac.encoder.block, dac.decoder.model
     _make_linear(encoder[-2])
     _make_linear(decoder[-3])
+
+    # The first and the last layer hand the wave on.
     delta_W = torch.zeros(1, 1, encoder[0].kernel_size[0])
     delta_W[..., encoder[0].padding[0]] = 1.0
     _add_transform(encoder[0], delta_W)
     _add_transform(decoder[-2], delta_W)
+
     channels = 1
     for block in encoder[1:-2]:
-        _make_linear(block.block[-2])
-        channels = _add_transform(block.block[-1], _cascaded_mdct(channels, block.block[-1].stride[0]))
+        *_, snake, strided = block.block
+        _make_linear(snake)
+        channels = _add_transform(strided, _cascaded_mdct(channels, strided.stride[0]))
+
+    # The decoder mirrors the encoder, so it is gone through from its end.
     channels = 1
     for block in reversed(decoder[1:-3]):
-        _make_linear(block.block[0])
-        channels = _add_transform(block.block[1], _cascaded_mdct(channels, block.block[1].stride[0]))
+        snake, strided, *_ = block.block
+        _make_linear(snake)
+        channels = _add_transform(strided, _cascaded_mdct(channels, strided.stride[0]))
 
 
 @torch.no_grad()
 def fit_latents(dac: nn.Module, features_NC: torch.Tensor, weight_N: torch.Tensor) -> None:
-    """Let the latents be the principal components of what the encoder's last layer reads, at unit variance in all.
+    """Let the latents be the principal components of what the encoder's last layer reads.
+
+    They are scaled to unit variance, all channels together.
 
     Args:
         dac: a codec that `initialise` made.
         features_NC: what that layer reads of some frames.
         weight_N: how much a squared error in each frame counts.
     """
-    into, out = dac.encoder.block[-1], dac.decoder.model[0]
+    into = dac.encoder.block[-1]
+    out = dac.decoder.model[0]
     mean_C, directions_KC = principal_directions(features_NC, weight_N, into.out_channels)
-    scale = ((features_NC - mean_C) @ directions_KC.T).std()
-    _add_transform(into, _centre_tap(directions_KC / scale, into))
-    _add_transform(out, _centre_tap(directions_KC.T[: out.out_channels] * scale, out))
+    components_NK = (features_NC - mean_C) @ directions_KC.T
+    scale = components_NK.std()
+
+    forth_KC = directions_KC / scale
+    _add_transform(into, _centre_tap(forth_KC, into))
     into.bias.copy_(-(directions_KC @ mean_C) / scale)
-    out.bias.copy_(mean_C[: out.out_channels])
+
+    # The decoder's first layer may have fewer channels than the features: the highest bands go.
+    room = out.out_channels
+    back_CK = directions_KC.T[:room] * scale
+    _add_transform(out, _centre_tap(back_CK, out))
+    out.bias.copy_(mean_C[:room])
 
 
 @torch.no_grad()
 def scale_weights(model: nn.Module) -> None:
-    """Give every weight-normalised convolution outputs of unit variance; shrink the end of residual branches."""
+    """Give every weight-normalised convolution random weights whose outputs have unit variance.
+
+    The last convolution of each residual branch is kept small: a unit starts as an identity.
+
+    >>> _ = torch.manual_seed(0)
+    >>> layer = nn.utils.weight_norm(nn.Conv1d(64, 64, 5))
+    >>> scale_weights(layer)
+    >>> bool((layer(torch.randn(1, 64, 999)).std() - 1).abs() < 0.1)
+    True
+    """
     from dac.model.dac import ResidualUnit
 
-    branch_ends = {unit.block[3] for unit in model.modules() if isinstance(unit, ResidualUnit)}
+    units = [module for module in model.modules() if isinstance(module, ResidualUnit)]
+    branch_ends = {unit.block[3] for unit in units}
     for layer in model.modules():
         if not hasattr(layer, "weight_g"):
             continue
-        v = layer.weight_v
-        if isinstance(layer, nn.ConvTranspose1d):
-            fan_in = v.shape[0] * v.shape[2] / layer.stride[0]
-        else:
-            fan_in = v.shape[1] * v.shape[2]
-        nn.init.normal_(v, std=fan_in**-0.5 * (RANDOM_SHARE if layer in branch_ends else 1.0))
-        layer.weight_g.copy_(v.norm(dim=(1, 2), keepdim=True))
+        share = RANDOM_SHARE if layer in branch_ends else 1.0
+        std = _fan_in(layer) ** -0.5 * share
+        nn.init.normal_(layer.weight_v, std=std)
+        _follow_direction(layer)
         nn.init.zeros_(layer.bias)
 
 
-@torch.no_grad()
-def normalise_latents(dac: nn.Module, latents_NC: torch.Tensor) -> torch.Tensor:
-    """Bring the latents to unit variance, and make the decoder undo it; returns the latents so scaled.
-
-    Codebook and commitment losses grow with the square of the latents: at the scale that training without
-    quantisation happens to reach they would drown the losses of the wave.
-    """
-    scale = latents_NC.std()
-    out, into = dac.encoder.block[-1], dac.decoder.model[0]
-    out.weight_g.div_(scale)
-    out.bias.div_(scale)
-    into.weight_g.mul_(scale)
-    return latents_NC / scale
-
-
-@torch.no_grad()
-def fit_quantizer(quantizer: nn.Module, latents_NC: torch.Tensor, weight_N: torch.Tensor) -> None:
-    """Fit each codebook to what the ones before it leave over.
-
-    Its projection becomes the principal directions of that residual, its codes the centres of k-means there
-    (SoundStream, Zeghidour et al. 2021, initialises by k-means; the projection is this codec's own part).
-    The package looks codes up by direction and would ignore how long a residual is. So the last coordinate
-    starts as one large constant, shared by frames and codes: the nearest direction is then the nearest point.
-
-    Args:
-        quantizer: a `dac` ResidualVectorQuantize.
-        latents_NC: what the encoder makes of some frames.
-        weight_N: how much a squared error in each frame counts.
-    """
-    residual_NC = latents_NC
-    for stage in quantizer.quantizers:
-        mean_C, directions_KC = principal_directions(residual_NC, weight_N, stage.codebook.embedding_dim - 1)
-        points_NK = (residual_NC - mean_C) @ directions_KC.T
-        constant_1 = CONSTANT * points_NK.square().sum(1).mean().sqrt()[None]
-        centres_VK = kmeans(points_NK, weight_N, stage.codebook_size)
-        nothing_1C = torch.zeros_like(directions_KC[:1])
-        _set_projection(
-            stage.in_proj,
-            torch.cat([directions_KC, nothing_1C]),
-            torch.cat([-(directions_KC @ mean_C), constant_1]),
-        )
-        _set_projection(stage.out_proj, torch.cat([directions_KC, nothing_1C]).T, mean_C)
-        stage.codebook.weight.copy_(torch.cat([centres_VK, constant_1.expand(len(centres_VK), 1)], dim=1))
-        residual_NC = residual_NC - stage(residual_NC.T[None])[0][0].T
-
-
-def principal_directions(
-    points_NC: torch.Tensor, weight_N: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted mean (C,) and the `count` directions (K, C) of the largest weighted variance about it."""
-    share_N1 = (weight_N / weight_N.sum())[:, None]
-    mean_C = (share_N1 * points_NC).sum(0)
-    centred_NC = points_NC - mean_C
-    covariance_CC = (share_N1 * centred_NC).T @ centred_NC
-    return mean_C, torch.linalg.eigh(covariance_CC)[1].flip(1).T[:count]
-
-
-def kmeans(points_NK: torch.Tensor, weight_N: torch.Tensor, num_centres: int) -> torch.Tensor:
-    """Lloyd's algorithm on weighted points; a centre that loses all of them moves to a random one."""
-    drawn_V = torch.multinomial(weight_N, num_centres, replacement=num_centres > len(points_NK))
-    centres_VK = points_NK[drawn_V]
-    weighted_NK = weight_N[:, None] * points_NK
-    for _ in range(LLOYD_ITERATIONS):
-        nearest_N = torch.cdist(points_NK, centres_VK).argmin(1)
-        mass_V1 = torch.bincount(nearest_N, weight_N, minlength=num_centres)[:, None]
-        sum_VK = torch.zeros_like(centres_VK).index_add_(0, nearest_N, weighted_NK)
-        stray_VK = points_NK[torch.multinomial(weight_N, num_centres, replacement=True)]
-        centres_VK = torch.where(mass_V1 > 0, sum_VK / mass_V1.clamp_min(1e-12), stray_VK)
-    return centres_VK
-
-
-def _set_projection(layer: nn.Conv1d, weight_OI: torch.Tensor, bias_O: torch.Tensor) -> None:
-    norm_O = weight_OI.norm(dim=1)
-    # Weight norm divides by the length of a row: a row of zeros needs some direction, scaled by zero.
-    layer.weight_v.copy_(torch.where(norm_O[:, None] > 0, weight_OI, torch.ones_like(weight_OI))[:, :, None])
-    layer.weight_g.copy_(norm_O[:, None, None])
-    layer.bias.copy_(bias_O)
-
-
 def mdct(size: int) -> torch.Tensor:
-    """Basis (size, 2 * size) of the orthonormal MDCT with a sine window."""
-    n, k = torch.arange(2 * size) + 0.5, torch.arange(size)[:, None] + 0.5
-    return math.sqrt(2 / size) * (math.pi * n / (2 * size)).sin() * (math.pi / size * (n + size / 2) * k).cos()
+    """Basis (size, 2 * size) of the orthonormal MDCT with a sine window.
+
+    >>> basis = mdct(4)
+    >>> torch.allclose(basis @ basis.T, torch.eye(4), atol=1e-6)
+    True
+    """
+    step_W = torch.arange(2 * size) + 0.5
+    band_O = torch.arange(size) + 0.5
+    angle_W = math.pi * step_W / (2 * size)
+    window_W = angle_W.sin()
+    centred_W = step_W + size / 2
+    phase_OW = math.pi / size * centred_W * band_O[:, None]
+    return math.sqrt(2 / size) * window_W * phase_OW.cos()
 
 
 def _cascaded_mdct(channels: int, stride: int) -> torch.Tensor:
-    """Kernels (O, I, W) that split each of `channels` bands into `stride` narrower ones, lowest first."""
+    """Kernels (O, I, W) that split each of `channels` bands into `stride` ones, lowest first."""
     kernel_OIW = torch.zeros(channels * stride, channels, 2 * stride)
     for band in range(channels):
+        split_OW = mdct(stride)
         # Every other band comes out of an MDCT with its frequencies reversed.
-        split_OW = mdct(stride) if band % 2 == 0 else mdct(stride).flip(0)
-        kernel_OIW[band * stride : (band + 1) * stride, band] = split_OW
+        if band % 2:
+            split_OW = split_OW.flip(0)
+        narrower = slice(band * stride, (band + 1) * stride)
+        kernel_OIW[narrower, band] = split_OW
     return kernel_OIW
 
 
 def _centre_tap(matrix_OI: torch.Tensor, layer: nn.Conv1d) -> torch.Tensor:
+    """Kernels (O, I, W) by which a layer multiplies each step by a matrix."""
     kernel_OIW = torch.zeros(*matrix_OI.shape, layer.kernel_size[0])
     kernel_OIW[..., layer.padding[0]] = matrix_OI
     return kernel_OIW
 
 
 def _add_transform(layer: nn.Module, kernel_OIW: torch.Tensor) -> int:
-    """Put as much of the kernels as there is room for on top of a share of the random ones; return how many fit.
+    """Put as much of the kernels as there is room for on top of a share of the random ones.
 
-    A transposed convolution holds its weights (narrow bands, wide bands, W) too, so one kernel serves both.
+    A transposed convolution holds its weights (narrow bands, wide bands, W) too, so one kernel
+    serves both directions.
+
+    Returns:
+        How many of the O kernels fit.
     """
-    v = layer.weight_v.mul_(RANDOM_SHARE)
-    rows, columns = min(len(v), len(kernel_OIW)), min(v.shape[1], kernel_OIW.shape[1])
-    v[:rows, :columns] += kernel_OIW[:rows, :columns].to(v)
-    layer.weight_g.copy_(v.norm(dim=(1, 2), keepdim=True))
+    weight_OIW = layer.weight_v.mul_(RANDOM_SHARE)
+    rows = min(len(weight_OIW), len(kernel_OIW))
+    columns = min(weight_OIW.shape[1], kernel_OIW.shape[1])
+    room_OIW = weight_OIW[:rows, :columns]
+    room_OIW += kernel_OIW[:rows, :columns].to(room_OIW)
+    _follow_direction(layer)
     return rows
+
+
+def _fan_in(layer: nn.Module) -> float:
+    """Products in each output of a convolution."""
+    weight_OIW = layer.weight_v
+    if isinstance(layer, nn.ConvTranspose1d):
+        # Its first dimension is the input, and a tap in `stride` meets a given output.
+        return weight_OIW.shape[0] * weight_OIW.shape[2] / layer.stride[0]
+    return weight_OIW.shape[1] * weight_OIW.shape[2]
+
+
+def _follow_direction(layer: nn.Module) -> None:
+    """Let a weight-normalised layer's weights be its `weight_v` as it stands."""
+    length_O11 = layer.weight_v.norm(dim=(1, 2), keepdim=True)
+    layer.weight_g.copy_(length_O11)
 
 
 def _make_linear(snake: nn.Module) -> None:

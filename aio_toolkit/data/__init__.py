@@ -1,1 +1,1 @@
-"""Kaldi-style data directories, audio input, mixing, datasets, batches."""
+"""Data dirs, audio files, mixing, and the order of batches."""

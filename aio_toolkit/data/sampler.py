@@ -1,6 +1,8 @@
 """Batches that mix tasks, the same for the same seed and step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -8,15 +10,43 @@ from torch.utils.data import Sampler
 from aio_toolkit.errors import AioError
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Which batches of an endless sequence one process takes.
+
+    Attributes:
+        num_batches: how many this process takes, from the start of the run.
+        seed: the sequence depends on it and on nothing else of the schedule.
+        start: batches that the process has taken already, before the run was interrupted.
+        rank: number of the process.
+        num_ranks: rank r of R takes batches r, r + R, ...
+    """
+
+    num_batches: int
+    seed: int
+    start: int = 0
+    rank: int = 0
+    num_ranks: int = 1
+
+
 class TaskBatchSampler(Sampler[list[int]]):
     """Every batch holds a fixed amount of audio of each task.
 
-    A task's utterances come in random order without replacement, again and again, grouped with others of similar
-    length. Batch number i depends on the seed and on i alone: training resumes by starting at batch `start`,
-    and rank r of R takes batches r, r + R, ...
+    A task's utterances come in random order without replacement, again and again, grouped with
+    others of similar length. Batch number i of all ranks depends on the seed and on i alone, so
+    that an interrupted run resumes where it stopped.
+
+    Attributes:
+        members: the utterances of each task.
+
+    >>> tasks, num_frames = ["asr", "asr", "asr", "sep"], [9, 10, 20, 10]
+    >>> schedule = Schedule(num_batches=2, seed=0)
+    >>> list(TaskBatchSampler(tasks, num_frames, {"asr": 20, "sep": 10}, schedule))
+    [[2, 3], [0, 1, 3]]
     """
 
-    # Utterances are sorted by length within windows of this many batches: little padding, much randomness.
+    # Utterances are sorted by length within windows of this many batches: little padding, much
+    # randomness.
     WINDOW = 16
 
     def __init__(
@@ -24,67 +54,120 @@ class TaskBatchSampler(Sampler[list[int]]):
         tasks: Sequence[str],
         num_frames: Sequence[int],
         frames_per_batch: Mapping[str, int],
-        num_batches: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        num_ranks: int = 1,
-    ):
-        """`tasks` and `num_frames` describe the dataset's utterances; `num_batches` counts those of one rank."""
-        self.num_frames = np.asarray(num_frames)
-        self.frames_per_batch = frames_per_batch
-        self.members = {task: np.flatnonzero(np.asarray(tasks) == task) for task in frames_per_batch}
+        schedule: Schedule,
+    ) -> None:
+        """Describe the utterances and what a batch holds of them.
+
+        Args:
+            tasks: the task of each utterance, by name.
+            num_frames: the length of each utterance.
+            frames_per_batch: frames of each task in a batch, padding included.
+            schedule: which batches to yield.
+
+        Raises:
+            AioError: `frames_per_batch` names no task, or one without utterances.
+        """
         if not frames_per_batch:
             raise AioError(
-                "key 'data.seconds' names no task. Give the seconds of each task in a batch: {asr: 20, ...}."
+                "key 'data.seconds' names no task. "
+                "Give the seconds of each task in a batch: {asr: 20, ...}."
             )
-        empty = [task for task, members in self.members.items() if len(members) == 0]
+        names = np.asarray(tasks)
+        self.members = {task: np.flatnonzero(names == task) for task in frames_per_batch}
+        empty = [task for task, members in self.members.items() if not members.size]
         if empty:
-            raise AioError(f"data.seconds asks for task {', '.join(empty)}, of which there is no utterance.")
-        self.num_batches, self.seed, self.start = num_batches, seed, start
-        self.rank, self.num_ranks = rank, num_ranks
+            found = f"data.seconds asks for task {', '.join(empty)}"
+            raise AioError(f"{found}, of which there is no utterance.")
+        self.num_frames = np.asarray(num_frames)
+        self.frames_per_batch = frames_per_batch
+        self.schedule = schedule
 
     def __len__(self) -> int:
-        return self.num_batches
+        """Batches of one process, those before `start` included."""
+        return self.schedule.num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        streams = [self._stream(number, task) for number, task in enumerate(self.members)]
-        for index in range(self.num_batches * self.num_ranks):
-            batch = [utterance for stream in streams for utterance in next(stream)]
-            if index % self.num_ranks == self.rank and index // self.num_ranks >= self.start:
+        """Indices of the utterances of each batch, task by task."""
+        streams = [self._stream(*numbered) for numbered in enumerate(self.members)]
+        schedule = self.schedule
+        for index in range(schedule.num_batches * schedule.num_ranks):
+            # Drawn for all ranks and turns, also those that are not yielded: each draw moves the
+            # generators on.
+            batch = list(itertools.chain.from_iterable(map(next, streams)))
+            turn, rank = divmod(index, schedule.num_ranks)
+            if rank == schedule.rank and turn >= schedule.start:
                 yield batch
 
     def _stream(self, number: int, task: str) -> Iterator[list[int]]:
-        rng = np.random.default_rng([self.seed, number])
-        members, budget = self.members[task], self.frames_per_batch[task]
-        window = max(1, self.WINDOW * budget // max(1, int(self.num_frames[members].mean())))
+        """The groups of a task, endlessly."""
+        # A generator per task, so that the length of one does not change another.
+        rng = np.random.default_rng([self.schedule.seed, number])
+        members = self.members[task]
+        budget = self.frames_per_batch[task]
+        mean_frames = int(self.num_frames[members].mean())
+        window = max(1, self.WINDOW * budget // max(1, mean_frames))
         while True:
             order = rng.permutation(members)
             for first in range(0, len(order), window):
                 chunk = order[first : first + window]
-                groups = self._fill(chunk[np.argsort(self.num_frames[chunk], kind="stable")], budget)
+                by_length = np.argsort(self.num_frames[chunk], kind="stable")
+                order_in_window = chunk[by_length].tolist()
+                groups = cut_by_padded_size(order_in_window, self.num_frames, budget)
                 for group in rng.permutation(len(groups)):
                     yield groups[group]
 
-    def _fill(self, order: np.ndarray, budget: int) -> list[list[int]]:
-        """Cut a list of utterances where the padded size of a group would exceed the budget."""
-        groups: list[list[int]] = [[]]
-        for utterance in order.tolist():
-            if groups[-1] and (len(groups[-1]) + 1) * self.num_frames[utterance] > budget:
-                groups.append([])
-            groups[-1].append(utterance)
-        return groups
 
+def fixed_batches(
+    tasks: Sequence[str],
+    num_frames: Sequence[int],
+    frames_per_batch: int,
+) -> list[list[int]]:
+    """Every utterance once, longest first, for validation and decoding.
 
-def fixed_batches(tasks: Sequence[str], num_frames: Sequence[int], frames_per_batch: int) -> list[list[int]]:
-    """Every utterance once, longest first, for validation and decoding; rows of a batch share a task."""
-    order = sorted(range(len(tasks)), key=lambda index: (tasks[index], -num_frames[index]))
-    batches: list[list[int]] = []
-    for index in order:
-        batch = batches[-1] if batches else None
-        fits = batch and tasks[batch[0]] == tasks[index] and (len(batch) + 1) * num_frames[batch[0]] <= frames_per_batch
-        if fits:
-            batch.append(index)
-        else:
-            batches.append([index])
+    Rows of a batch share a task.
+
+    Args:
+        tasks: the task of each utterance, by name.
+        num_frames: the length of each utterance.
+        frames_per_batch: largest size of a batch, padding included; longer utterances come alone.
+
+    >>> fixed_batches(["st", "asr", "asr", "asr"], [5, 4, 6, 2], frames_per_batch=8)
+    [[2], [1, 3], [0]]
+    """
+    members: dict[str, list[int]] = {}
+    # The longest first, so that what does not fit into memory fails at once.
+    for index in sorted(range(len(tasks)), key=lambda index: -num_frames[index]):
+        members.setdefault(tasks[index], []).append(index)
+    batches = []
+    for task in sorted(members):
+        batches += cut_by_padded_size(members[task], num_frames, frames_per_batch)
     return batches
+
+
+def cut_by_padded_size(
+    order: Iterable[int],
+    num_frames: Sequence[int] | np.ndarray,
+    budget: int,
+) -> list[list[int]]:
+    """Cut a list where the size of a group, every row padded to its longest, would exceed a budget.
+
+    Args:
+        order: utterances, sorted by length so that little is padded.
+        num_frames: the length of each utterance.
+        budget: largest size of a group of several; longer utterances come alone.
+
+    >>> cut_by_padded_size([0, 1, 2, 3], [3, 3, 4, 9], budget=8)
+    [[0, 1], [2], [3]]
+    """
+    groups: list[list[int]] = []
+    longest = 0
+    for utterance in order:
+        length = int(num_frames[utterance])
+        longest = max(longest, length)
+        num_rows = len(groups[-1]) + 1 if groups else 1
+        if groups and num_rows * longest <= budget:
+            groups[-1].append(utterance)
+        else:
+            groups.append([utterance])
+            longest = length
+    return groups

@@ -1,54 +1,104 @@
-"""Waves by the codec's frozen decoder."""
+"""Waves by a codec's frozen decoder, and by the mixture that they are parts of.
 
-import torch
+Letters: N sources, S samples; besides, those of `heads.base`.
+"""
 
-from aio_toolkit.codec.base import Codec
-from aio_toolkit.decoding.config import AudioConfig
-from aio_toolkit.decoding.wiener import ratio_mask, wiener
-from aio_toolkit.errors import AioError
-from aio_toolkit.heads.codes import CodesHead
+from dataclasses import dataclass, field
+from typing import override
 
-MODES = ("latent", "soft", "argmax")
-
-
-def estimate_waves(
-    head: CodesHead, codec: Codec, h_TD: torch.Tensor, mixture_TC: torch.Tensor, task: str, num_samples: int, mode: str
-) -> torch.Tensor:
-    """Plain codec output (N, S) of every target of one utterance.
-
-    Args:
-        head: the codes head.
-        codec: the codec whose codes it predicts.
-        h_TD: the utterance's backbone frames.
-        mixture_TC: its codec latents.
-        task: its task.
-        num_samples: S.
-        mode: one of `MODES`, see `decoding.config.AudioConfig`.
-
-    Raises:
-        AioError: unknown mode.
-    """
-    if mode == "latent":
-        waves_NS = codec.decode(codec.quantise(head.latents(h_TD[None], task, mixture_TC[None])[0]))
-    elif mode == "soft":
-        waves_NS = codec.decode_latents(head.soft_latents(h_TD[None], task)[0])
-    elif mode == "argmax":
-        waves_NS = codec.decode(head.argmax_codes(h_TD[None], task)[0])
-    else:
-        raise AioError(f"unknown audio.mode '{mode}'. Choose one of: {', '.join(MODES)}.")
-    return waves_NS[:, :num_samples]
+from aio_toolkit.answers.audio import CodecUnits
+from aio_toolkit.answers.decoded_audio import DecodedAudio
+from aio_toolkit.codec.base import check_same, load_codec
+from aio_toolkit.decoding.base import Decoder
+from aio_toolkit.heads.audio import AudioHead
+from aio_toolkit.heads.base import Frames
+from aio_toolkit.masks import WienerFilter
 
 
-def mixture_consistent(mixture_S: torch.Tensor, waves_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
-    """Wiener-filtered mixture (N, S) as configured."""
-    return wiener(mixture_S, waves_NS, config.wiener_window, config.wiener_power, config.wiener_detail)
+class AudioDecoder(Decoder):
+    """Two outputs: `codec`, the decoded codes, and `wiener`, the mixture filtered with them."""
+
+    needs_waves = True
+
+    @dataclass
+    class Config:
+        """From head to wave.
+
+        Attributes:
+            codec: folder, file or name of the codec that the model was trained with.
+            mode: a mode of one of the head's paths. `latent` decodes the codes that the codec's
+                quantizer makes of the estimated latent; `argmax` the most likely code of every
+                predicted codebook; `soft` the latent expected under their probabilities, which is
+                not a sequence of codes.
+            wiener: the filter on the mixture.
+
+        >>> AudioDecoder.Config().mode
+        'latent'
+        """
+
+        codec: str = "exp/codec"
+        mode: str = "latent"
+        wiener: WienerFilter.Config = field(default_factory=WienerFilter.Config)
+
+    def __init__(self, config: Config, head: AudioHead, units: CodecUnits):
+        """Find the path of the mode, load the codec.
+
+        Raises:
+            AioError: an unknown mode, or another codec than the model's.
+        """
+        super().__init__(config, head, units)
+        self.head = head
+        self.mode = config.mode
+        # Before the codec, which takes a while to load.
+        self.path = head.path_of_mode(config.mode)
+        self.filter = WienerFilter(config.wiener)
+        self.codec = load_codec(config.codec)
+        check_same(units.fingerprint, self.codec.fingerprint, f"codec {config.codec}")
+
+    @override
+    def decode(self, frames: Frames) -> list[DecodedAudio]:
+        """The waves of each row's targets, as long as its input."""
+        answers = []
+        for row in range(len(frames.h_BTD)):
+            answer = self._decode_row(frames, row)
+            answers.append(answer)
+        return answers
+
+    def _decode_row(self, frames: Frames, row: int) -> DecodedAudio:
+        """The waves of one row.
+
+        1. Take the row out of its batch.
+        2. Decode each source by the codec.
+        3. Filter the mixture with all of them, the residual included.
+        4. Leave the residual out.
+        """
+        if frames.wave_BS is None or frames.samples_B is None:
+            raise ValueError("decoding audio needs the input's waves")
+        alone = _take_row(frames, row)
+        num_samples = int(frames.samples_B[row])
+        mixture_S = frames.wave_BS[row, :num_samples]
+
+        (waves_NS,) = self.path.waves(self.head.split(alone), self.codec, self.mode)
+        # The codec completes the last frame.
+        waves_NS = waves_NS[:, :num_samples]
+        filtered_NS = self.filter(mixture_S, waves_NS)
+
+        # The residual comes last and is nobody's answer.
+        targets = frames.task.targets
+        outputs = {
+            "codec": dict(zip(targets, waves_NS, strict=False)),
+            "wiener": dict(zip(targets, filtered_NS, strict=False)),
+        }
+        return DecodedAudio(outputs, self.codec.sample_rate)
 
 
-def oracle_wiener(mixture_S: torch.Tensor, coded_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
-    """What the filter (N, S) reaches with the true sources through the codec, whose phase it may trust."""
-    return wiener(mixture_S, coded_NS, config.wiener_window, config.wiener_power, detail=1.0)
-
-
-def ideal_mask(mixture_S: torch.Tensor, true_NS: torch.Tensor, config: AudioConfig) -> torch.Tensor:
-    """What masks alone (N, S) reach with the true sources."""
-    return ratio_mask(mixture_S, true_NS, config.wiener_window, config.wiener_power)
+def _take_row(frames: Frames, row: int) -> Frames:
+    """A batch of one row without its padding, so that it does not depend on the others."""
+    num_frames = int(frames.lengths_B[row])
+    kept = slice(row, row + 1)
+    return Frames(
+        frames.h_BTD[kept, :num_frames],
+        frames.lengths_B[kept],
+        frames.feats_BTF[kept, :num_frames],
+        frames.task,
+    )

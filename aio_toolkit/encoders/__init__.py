@@ -1,1 +1,1 @@
-"""Front ends (wave to frames) and encoders (frames to frames)."""
+"""Encoders: frames to frames."""

@@ -1,44 +1,55 @@
 """The contract of an encoder: frames in, one tensor of frames per layer out.
 
-Letters used in this folder: B batch, T frames, F feature bins, D model width, H attention heads.
+Letters used in this folder: B batch, T frames, D width.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
+from torch import nn
 
 
-@dataclass
-class EncoderConfig:
-    """Kind and size of an encoder.
+class Encoder(nn.Module, ABC):
+    """Maps a padded batch of frames to the states of all its layers.
 
     Attributes:
-        kind: `transformer`, our own; `conformer` or `e_branchformer`, ESPnet's.
         width: channels D of every layer.
-        num_layers: blocks.
-        num_heads: attention heads; must divide `width`.
-        hidden: width inside the feed-forward layers, and of E-Branchformer's convolutional branch.
-        conv_kernel: frames seen by each block's depthwise convolution (odd); 0 leaves it out of the transformer.
-        stem_kernel: frames seen by the convolution between features and blocks (odd); 1: a linear layer alone.
+        num_layers: number of layers.
+
+    >>> class Idle(Encoder):
+    ...     def __init__(self, config: Encoder.Config):
+    ...         super().__init__(config)
+    ...         self.width, self.num_layers = config.width, config.num_layers
+    ...
+    ...     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> list[torch.Tensor]:
+    ...         return [x_BTD] * self.num_layers
+    >>> encoder = Idle(Encoder.Config(width=8, num_layers=2))
+    >>> len(encoder(torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool)))
+    2
     """
-
-    kind: str = "transformer"
-    width: int = 192
-    num_layers: int = 3
-    num_heads: int = 4
-    hidden: int = 768
-    conv_kernel: int = 0
-    stem_kernel: int = 1
-
-
-class Encoder(Protocol):
-    """Maps a padded batch of frames to the hidden states of all its layers."""
 
     width: int
     num_layers: int
 
-    def __call__(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> list[torch.Tensor]:
+    @dataclass
+    class Config:
+        """Size of an encoder; kinds add to it.
+
+        Attributes:
+            width: channels D of every layer.
+            num_layers: blocks.
+        """
+
+        width: int = 192
+        num_layers: int = 3
+
+    @abstractmethod
+    def __init__(self, config: Config):
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> list[torch.Tensor]:
         """Encode a batch.
 
         Args:
@@ -46,11 +57,6 @@ class Encoder(Protocol):
             valid_BT: True on frames that carry signal, False on padding.
 
         Returns:
-            `num_layers` tensors of shape (B, T, D), the last layer last.
+            `num_layers` tensors of shape (B, T, D), the last layer last. A row's real frames do not
+            depend on the padding or on other rows.
         """
-        ...
-
-
-def valid_frames(lengths_B: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """Boolean mask (B, T), True on the first `lengths_B[b]` frames of row b."""
-    return torch.arange(num_frames, device=lengths_B.device)[None, :] < lengths_B[:, None]

@@ -1,23 +1,63 @@
 """A pre-norm Transformer encoder with rotary positions and optional convolutions."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
-from aio_toolkit.encoders.base import EncoderConfig
-from aio_toolkit.encoders.layers import FeedForward, Mixer, SelfAttention
+from aio_toolkit.encoders._checks import check_heads, check_kernel
+from aio_toolkit.encoders.base import Encoder
+from aio_toolkit.layers import FeedForward, Mixer, SelfAttention
 
 
-class TransformerEncoder(nn.Module):
-    """Implements `encoders.base.Encoder`."""
+class TransformerEncoder(Encoder):
+    """Blocks of self-attention, convolution and feed-forward layers, no norm after the last.
 
-    def __init__(self, config: EncoderConfig):
-        super().__init__()
+    It is the encoder of Vaswani et al. (2017) with norms before the layers (Xiong et al. 2020),
+    rotary positions (Su et al. 2021, RoFormer) and, if asked for, a gated convolution (after Gulati
+    et al. 2020). A block has three steps, each around a residual connection:
+
+    1. self-attention over all real frames, in both directions;
+    2. where `conv_kernel` > 0, a depthwise convolution;
+    3. a feed-forward layer.
+
+    >>> sizes = TransformerEncoder.Config(width=8, num_layers=2, num_heads=2, ffn_width=16)
+    >>> encoder = TransformerEncoder(sizes)
+    >>> states = encoder(torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool))
+    >>> [tuple(state_BTD.shape) for state_BTD in states]
+    [(1, 5, 8), (1, 5, 8)]
+    """
+
+    @dataclass
+    class Config(Encoder.Config):
+        """Size of the encoder.
+
+        Attributes:
+            num_heads: attention heads; must divide `width`.
+            ffn_width: width inside the feed-forward layers.
+            conv_kernel: frames that each block's convolution sees, odd; 0 leaves it out.
+        """
+
+        num_heads: int = 4
+        ffn_width: int = 768
+        conv_kernel: int = 0
+
+    def __init__(self, config: Config):
+        """Make the blocks.
+
+        Raises:
+            AioError: `num_heads` does not divide `width`, or `conv_kernel` is even.
+        """
+        super().__init__(config)
+        check_heads(self, config.width, config.num_heads)
+        if config.conv_kernel:
+            check_kernel(self, config.conv_kernel)
         self.width = config.width
         self.num_layers = config.num_layers
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
 
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> list[torch.Tensor]:
-        """Hidden states (B, T, D) of every block."""
+        """States (B, T, D) of every block."""
         states = []
         for block in self.blocks:
             x_BTD = block(x_BTD, valid_BT)
@@ -26,12 +66,15 @@ class TransformerEncoder(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: TransformerEncoder.Config):
         super().__init__()
-        self.mixer = Mixer(config.width, SelfAttention(config.width, config.num_heads), config.conv_kernel)
+        attention = SelfAttention(config.width, config.num_heads)
+        self.mixer = Mixer(config.width, attention, config.conv_kernel)
         self.norm = nn.LayerNorm(config.width)
-        self.feed_forward = FeedForward(config.width, config.hidden)
+        self.feed_forward = FeedForward(config.width, config.ffn_width)
 
     def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """Frames (B, T, D) after attention, convolution and feed-forward layer."""
         x_BTD = self.mixer(x_BTD, valid_BT)
-        return x_BTD + self.feed_forward(self.norm(x_BTD))
+        normed_BTD = self.norm(x_BTD)
+        return x_BTD + self.feed_forward(normed_BTD)

@@ -1,25 +1,65 @@
-"""The contract of an output head: frames of one task in, a loss or a discrete sequence out.
+"""The contract of an output head: frames of one task in, a loss out.
 
-A head is a module with `loss(h_BTD, lengths_B, target, task, ...) -> HeadLoss`, whose targets are padded with -1, and
-one method per way of decoding; the codes head is given the input's codec latents besides.
-
-Letters used in this folder: B batch, T frames, D model width, L tokens, Q codebooks, V vocabulary or codebook
-size, N sources (targets of a task).
+Letters used in this folder: B batch, T frames, F feature bins, S samples, D model width, L tokens,
+Q codebooks, V vocabulary or codebook size, C codec latent channels, N sources of a task.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
+
+from aio_toolkit.loss import Loss
+from aio_toolkit.tasks import Task
 
 
 @dataclass
-class HeadLoss:
-    """What a head returns in training.
+class Frames:
+    """Rows of a batch that share a task, behind the backbone.
 
     Attributes:
-        total: scalar to be minimised.
-        figures: detached scalars to log, by name.
+        h_BTD: frames of the backbone.
+        lengths_B: real frames of each row.
+        feats_BTF: the front end's features of the same frames.
+        task: the task of all rows.
+        wave_BS: the input, zero on padding; None in training.
+        samples_B: real samples of each row; None in training.
     """
 
-    total: torch.Tensor
-    figures: dict[str, torch.Tensor]
+    h_BTD: torch.Tensor
+    lengths_B: torch.Tensor
+    feats_BTF: torch.Tensor
+    task: Task
+    wave_BS: torch.Tensor | None = None
+    samples_B: torch.Tensor | None = None
+
+
+class Head(nn.Module, ABC):
+    """Answers all tasks of one kind.
+
+    A head is made as `Head(config, width, tasks, units)`: its options, the width of the backbone,
+    its tasks, and the units of its kind of answer (`answers.base.Units`).
+    """
+
+    @dataclass
+    class Config:
+        """Options of the head: none."""
+
+    @abstractmethod
+    def __init__(self, config: Any, width: int, tasks: Sequence[Task], units: Any):
+        super().__init__()
+
+    @abstractmethod
+    def loss(self, frames: Frames, target: torch.Tensor) -> Loss:
+        """Loss of the frames of one task against its targets, as `AnswerKind.collate` made them."""
+
+    @abstractmethod
+    def add_task(self, task: Task) -> list[nn.Parameter]:
+        """Make room for one more task; return the parameters that are its alone."""
+
+    @abstractmethod
+    def keep(self, task: Task) -> None:
+        """Throw away what only other tasks use."""

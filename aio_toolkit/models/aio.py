@@ -1,55 +1,76 @@
-"""The All-In-One model: frozen encoder, MoE transformer, one head for text and one for codec codes.
+"""The All-In-One model: frozen encoder, MoE transformer, one head for each kind of answer.
 
-Letters: B batch, T frames, F feature bins, D model width, Q codebooks, V codebook size, C codec latent channels.
+Letters: B batch, T frames, F feature bins, D model width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
-from aio_toolkit.data.batch import Batch
-from aio_toolkit.encoders.base import valid_frames
-from aio_toolkit.heads.base import HeadLoss
-from aio_toolkit.heads.codes import CodesHead
-from aio_toolkit.heads.text import TextHead
+from aio_toolkit import parts
+from aio_toolkit.answers.base import UnitsByKind
+from aio_toolkit.config import Choice, each_of
+from aio_toolkit.heads.base import Frames, Head
+from aio_toolkit.layers import valid_frames
+from aio_toolkit.loss import Loss
 from aio_toolkit.models.backbone import Backbone
+from aio_toolkit.models.batch import Batch
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.moe.base import Tables
-from aio_toolkit.tasks import get_task
-from aio_toolkit.text import Vocabulary
+from aio_toolkit.tasks import Task, group_by_output
 
 
 @dataclass
 class AioOutput:
-    """Losses of one batch, per task, and what every MoE layer did."""
+    """What a batch gives.
 
-    losses: dict[str, HeadLoss]
+    Attributes:
+        losses: the loss of each task present, by its name.
+        frames: the frames that its head read, by the task's name.
+        tables: what every MoE layer did.
+    """
+
+    losses: dict[str, Loss]
+    frames: dict[str, Frames]
     tables: Tables
 
 
 class AioModel(nn.Module):
-    """One model for all tasks. `tasks` fixes the order of the gates, so it travels with the weights."""
+    """One model for all tasks.
+
+    1. The frozen encoder's layers, weighed by a learned softmax, and the encoder's own input are
+       projected to the width of the backbone.
+    2. The backbone, told each row's task, mixes them.
+    3. The head of a task's kind of answer reads its rows.
+
+    Attributes:
+        tasks: the tasks in the order of the gates; it travels with the weights.
+        units: the units of each kind of answer.
+        heads: a head for each kind of answer, by the kind's name.
+    """
 
     @dataclass
     class Config:
-        """Parts trained in stage 4."""
+        """Parts trained in stage 4.
+
+        Attributes:
+            backbone: the MoE transformer.
+            heads: options of the head of each kind of answer, `heads/*.py`.
+        """
 
         backbone: Backbone.Config = field(default_factory=Backbone.Config)
-        text_head: TextHead.Config = field(default_factory=TextHead.Config)
-        codes_head: CodesHead.Config = field(default_factory=CodesHead.Config)
+        heads: dict[str, Any] = each_of("heads")
 
     def __init__(
-        self,
-        config: Config,
-        tasks: list[str],
-        encoder: SslEncoder,
-        vocabulary: Vocabulary | None,
-        embedding_QVC: torch.Tensor | None,
+        self, config: Config, tasks: Sequence[Task], encoder: SslEncoder, units: UnitsByKind
     ):
-        """`vocabulary` may be None without text tasks, `embedding_QVC` (the codec's vectors) without audio tasks."""
         super().__init__()
-        self.tasks = tasks
+        self.config = config
+        self.tasks = list(tasks)
+        self.units = dict(units)
         width = config.backbone.width
         self.encoder = encoder.requires_grad_(False).eval()
         self.feature_projection = nn.Linear(len(encoder.mean_F), width)
@@ -57,11 +78,23 @@ class AioModel(nn.Module):
         self.layer_norm = nn.LayerNorm(encoder.encoder.width, elementwise_affine=False)
         self.layer_projection = nn.Linear(encoder.encoder.width, width)
         self.backbone = Backbone(config.backbone, len(tasks))
-        text, audio = split_by_output(tasks)
-        self.text_head = TextHead(config.text_head, width, vocabulary, text) if text else None
-        self.codes_head = CodesHead(config.codes_head, width, embedding_QVC, audio) if audio else None
+        self.heads = nn.ModuleDict()
+        for kind, of_kind in group_by_output(tasks).items():
+            self.add_head(kind, of_kind)
 
-    def train(self, mode: bool = True) -> "AioModel":
+    def add_head(self, kind: str, tasks: Sequence[Task]) -> Head:
+        """Make the head of a kind of answer."""
+        choice = Choice(kind, self.config.heads.get(kind))
+        width = self.config.backbone.width
+        head = parts.build(Head, choice, width, tasks, self.units[kind])
+        self.heads[kind] = head
+        return head
+
+    def head_of(self, task: Task) -> Head:
+        """The head that answers a task."""
+        return self.heads[task.output]  # type: ignore[return-value]
+
+    def train(self, mode: bool = True) -> "AioModel":  # noqa: FBT001, FBT002 (torch's own signature)
         """Training mode for all but the encoder, which stays frozen in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
@@ -72,37 +105,36 @@ class AioModel(nn.Module):
     ) -> tuple[torch.Tensor, Tables]:
         """Backbone frames (B, T, D) and routing tables.
 
-        The backbone reads a learned weighted sum of the frozen encoder's layers (SUPERB, Yang et al. 2021) plus a
-        projection of the encoder's own input, which keeps what pre-training threw away.
+        The backbone reads a learned weighted sum of the frozen encoder's layers (SUPERB, Yang et
+        al. 2021) plus a projection of the encoder's own input, which keeps what pre-training threw
+        away.
+
+        Args:
+            feats_BTF: features of the front end, not normalised.
+            lengths_B: real frames of each row.
+            task_B: index of each row's task in `tasks`.
         """
         with torch.no_grad():
             feats_BTF = self.encoder.normalise(feats_BTF)
             states = self.encoder(feats_BTF, lengths_B)
-            states = torch.stack([self.layer_norm(state) for state in states])
-        weight = self.layer_weight.softmax(0).to(states.dtype)
-        mixed_BTD = torch.tensordot(weight, states, dims=1)
+            # Pre-norm layers grow with depth; at one scale the softmax weighs them alone.
+            states_LBTD = torch.stack([self.layer_norm(state) for state in states])
+
+        weight_L = self.layer_weight.softmax(0).to(states_LBTD.dtype)
+        mixed_BTD = torch.tensordot(weight_L, states_LBTD, dims=1)
         x_BTD = self.feature_projection(feats_BTF) + self.layer_projection(mixed_BTD)
-        return self.backbone(x_BTD, valid_frames(lengths_B, feats_BTF.shape[1]), task_B)
+        valid_BT = valid_frames(lengths_B, feats_BTF.shape[1])
+        return self.backbone(x_BTD, valid_BT, task_B)
 
     def forward(self, batch: Batch) -> AioOutput:
         """Losses of a batch that mixes tasks."""
         h_BTD, tables = self.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
-        losses = {}
-        for task, target in batch.targets.items():
-            rows = batch.rows[task]
-            frames = h_BTD[rows], batch.lengths_B[rows]
-            if get_task(task).output == "text":
-                losses[task] = self.text_head.loss(*frames, target, task)
-            else:
-                losses[task] = self.codes_head.loss(*frames, target, task, self.latents_of(batch.feats_BTF[rows]))
-        return AioOutput(losses, tables)
-
-    def latents_of(self, feats_BTF: torch.Tensor) -> torch.Tensor:
-        """The codec latents (B, T, C) of the input, which stand last in the front end's features."""
-        return feats_BTF[..., -self.codes_head.embedding_QVC.shape[-1] :]
-
-
-def split_by_output(tasks: list[str]) -> tuple[list[str], list[str]]:
-    """Text tasks and audio tasks, each in the given order."""
-    text = [task for task in tasks if get_task(task).output == "text"]
-    return text, [task for task in tasks if task not in text]
+        losses, frames = {}, {}
+        for task in self.tasks:
+            if task.name not in batch.targets:
+                continue
+            rows = batch.rows[task.name]
+            of_task = Frames(h_BTD[rows], batch.lengths_B[rows], batch.feats_BTF[rows], task)
+            losses[task.name] = self.head_of(task).loss(of_task, batch.targets[task.name])
+            frames[task.name] = of_task
+        return AioOutput(losses, frames, tables)

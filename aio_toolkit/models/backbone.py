@@ -1,21 +1,42 @@
-"""The MoE transformer: blocks of which some have experts for a feed-forward layer, for heads of attention, or both.
+"""The MoE transformer: blocks with experts for a feed-forward layer, for attention, or for both.
 
 Letters: B batch, T frames, D model width, G tasks, E experts.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from aio_toolkit.encoders.layers import FeedForward, Mixer, SelfAttention
+from aio_toolkit.errors import AioError
+from aio_toolkit.layers import FeedForward, Mixer, SelfAttention, count_parameters
 from aio_toolkit.moe.base import RoutingTable, Tables
-from aio_toolkit.moe.layer import MoEAttention, MoEConfig, MoEFeedForward
+from aio_toolkit.moe.layer import MoELayer
+from aio_toolkit.moe.mixture import MoE
+
+# Standard deviation of a new task's embedding: small beside the frames that it is added to.
+EMBEDDING_SCALE = 0.02
 
 
 class Backbone(nn.Module):
-    """Task-conditioned Transformer shared by all tasks."""
+    """Task-conditioned Transformer shared by all tasks.
+
+    Attributes:
+        task_embedding: a vector for each task, added to all of its frames.
+        blocks: the Transformer blocks.
+
+    >>> from aio_toolkit.moe.mixture import MoEAttention
+    >>> moe = MoE.Config(attention=MoEAttention.Config(layers=[0]))
+    >>> config = Backbone.Config(width=16, num_layers=2, num_heads=2, ffn_width=32, moe=moe)
+    >>> backbone = Backbone(config, num_tasks=6)
+    >>> x_BTD, valid_BT = torch.randn(2, 5, 16), torch.ones(2, 5, dtype=torch.bool)
+    >>> state_BTD, tables = backbone(x_BTD, valid_BT, torch.tensor([0, 3]))
+    >>> state_BTD.shape, sorted(tables)
+    (torch.Size([2, 5, 16]), ['block0.attention', 'block1.feed_forward'])
+    """
 
     @dataclass
     class Config:
@@ -25,85 +46,174 @@ class Backbone(nn.Module):
             width: channels D of every layer.
             num_layers: Transformer blocks.
             num_heads: attention heads; must divide `width`.
-            hidden: width inside the dense feed-forward layers.
+            ffn_width: width inside the dense feed-forward layers.
             conv_kernel: frames seen by each block's depthwise convolution (odd); 0 leaves it out.
-            layer_drop: probability of skipping a block in training (Fan et al. 2020); the cheap dropout on a CPU.
-            recompute: keep a block's input alone for the backward pass and compute the rest again: less memory, a
-                third more time.
+            layer_drop: probability of skipping a block in training (Fan et al. 2020); the cheap
+                dropout on a CPU.
+            recompute: keep a block's input alone for the backward pass and compute the rest again:
+                less memory, a third more time.
             moe: the experts.
         """
 
         width: int = 192
         num_layers: int = 6
         num_heads: int = 4
-        hidden: int = 768
+        ffn_width: int = 768
         conv_kernel: int = 7
         layer_drop: float = 0.0
         recompute: bool = False
-        moe: MoEConfig = field(default_factory=MoEConfig)
+        moe: MoE.Config = field(default_factory=MoE.Config)
 
     def __init__(self, config: Config, num_tasks: int):
+        """Make task embeddings and blocks.
+
+        Raises:
+            AioError: `num_heads` does not divide `width`, `conv_kernel` is even, or the experts
+                cannot be as configured.
+        """
         super().__init__()
-        self.layer_drop, self.recompute = config.layer_drop, config.recompute
+        _check_sizes(config)
+        self.layer_drop = config.layer_drop
+        self.recompute = config.recompute
+        moe = MoE(config.moe, config.width, config.num_layers, num_tasks)
         # A parameter for each task, so that a new task's trains with the others untouched.
-        self.task_embedding = nn.ParameterList(torch.randn(config.width) * 0.02 for _ in range(num_tasks))
-        self.blocks = nn.ModuleList(_Block(config, layer, num_tasks) for layer in range(config.num_layers))
+        self.task_embedding = nn.ParameterList()
+        for _ in range(num_tasks):
+            embedding_D = torch.randn(config.width) * EMBEDDING_SCALE
+            self.task_embedding.append(embedding_D)
+        self.blocks = nn.ModuleList()
+        for number in range(config.num_layers):
+            block = _Block(config, moe, number)
+            self.blocks.append(block)
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor) -> tuple[torch.Tensor, Tables]:
-        """Frames (B, T, D) for the heads, and the routing tables of the MoE layers that ran."""
-        x_BTD = x_BTD + torch.stack(list(self.task_embedding))[task_B][:, None]
-        tables = {}
+    def forward(
+        self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
+    ) -> tuple[torch.Tensor, Tables]:
+        """Frames (B, T, D) for the heads, and the routing tables of the MoE layers that ran.
+
+        1. Add the embedding of each row's task to its frames.
+        2. Run the blocks, in training without those that are dropped.
+        3. Normalise.
+        """
+        embedding_GD = torch.stack(list(self.task_embedding))
+        embedding_BD = embedding_GD[task_B]
+        x_BTD = x_BTD + embedding_BD[:, None]
+
+        tables: Tables = {}
         for number, block in enumerate(self.blocks):
-            if self.training and self.layer_drop > 0 and torch.rand(()) < self.layer_drop:
+            if self._drops():
                 continue
+            inputs = x_BTD, valid_BT, task_B
             if self.training and self.recompute:
-                x_BTD, of_block = checkpoint(block, x_BTD, valid_BT, task_B, use_reentrant=False)
+                x_BTD, of_block = checkpoint(block, *inputs, use_reentrant=False)
             else:
-                x_BTD, of_block = block(x_BTD, valid_BT, task_B)
-            tables |= {f"block{number}.{name}": table for name, table in of_block.items()}
+                x_BTD, of_block = block(*inputs)
+            for place, table in of_block.items():
+                tables[f"block{number}.{place}"] = table
+
         return self.norm(x_BTD), tables
 
-    def moe_layers(self) -> dict[str, MoEFeedForward | MoEAttention]:
+    def moe_layers(self) -> dict[str, MoELayer]:
         """The MoE layers by the names that routing tables go by."""
         layers = {}
         for number, block in enumerate(self.blocks):
-            for name, layer in (("attention", block.mixer.attention), ("feed_forward", block.feed_forward)):
-                if isinstance(layer, MoEFeedForward | MoEAttention):
-                    layers[f"block{number}.{name}"] = layer
+            for place, layer in cast(_Block, block).moe_layers():
+                layers[f"block{number}.{place}"] = layer
         return layers
+
+    def add_task(self) -> list[nn.Parameter]:
+        """Make room for one more task, the last; return the parameters that are its alone."""
+        embedding_D = torch.randn_like(self.task_embedding[0]) * EMBEDDING_SCALE
+        self.task_embedding.append(embedding_D)
+        own = [self.task_embedding[-1]]
+        for layer in self.moe_layers().values():
+            own += layer.add_task()
+        return own
+
+    def keep(self, task: int, experts: dict[str, list[int]]) -> None:
+        """Throw away all but one task and the given experts.
+
+        Args:
+            task: index of the task.
+            experts: those of each MoE layer, by the layer's name; renumbered in that order.
+        """
+        kept_D = self.task_embedding[task]
+        self.task_embedding = nn.ParameterList([kept_D])
+        for name, layer in self.moe_layers().items():
+            layer.keep(task, experts[name])
+
+    def active_parameters(self) -> int:
+        """Parameters that one token of one task uses: see `MoELayer.active_parameters`."""
+        other_tasks = len(self.task_embedding) - 1
+        embedding_D = self.task_embedding[0]
+        idle = other_tasks * embedding_D.numel()
+        for layer in self.moe_layers().values():
+            idle += count_parameters(layer) - layer.active_parameters()
+        return count_parameters(self) - idle
+
+    def _drops(self) -> bool:
+        # Where no block is ever dropped, nothing is drawn.
+        if not self.training or self.layer_drop <= 0:
+            return False
+        return bool(torch.rand(()) < self.layer_drop)
 
 
 class _Block(nn.Module):
-    def __init__(self, config: Backbone.Config, number: int, num_tasks: int):
+    """Attention, convolution and feed-forward layer, each around a residual connection."""
+
+    def __init__(self, config: Backbone.Config, moe: MoE, number: int):
         super().__init__()
-        width, moe = config.width, config.moe
-        routed = number in moe.attention_layers(config.num_layers)
-        attention = (
-            MoEAttention(width, num_tasks, moe, moe.kept.get(f"block{number}.attention"))
-            if routed
-            else SelfAttention(width, config.num_heads)
-        )
+        width = config.width
+        # Attention, mixer, feed-forward layer: they draw initial weights in this order.
+        attention = moe.layer("attention", number)
+        if attention is None:
+            attention = SelfAttention(width, config.num_heads)
         self.mixer = Mixer(width, attention, config.conv_kernel)
         self.norm = nn.LayerNorm(width)
-        if number not in moe.feed_forward_layers(config.num_layers):
-            self.feed_forward = FeedForward(width, config.hidden)
-        elif moe.num_experts == 1:
-            self.feed_forward = FeedForward(width, moe.expert_hidden)
-        else:
-            self.feed_forward = MoEFeedForward(width, num_tasks, moe, moe.kept.get(f"block{number}.feed_forward"))
+        feed_forward = moe.layer("feed_forward", number)
+        if feed_forward is None:
+            feed_forward = FeedForward(width, config.ffn_width)
+        self.feed_forward = feed_forward
 
     def forward(
         self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, RoutingTable]]:
-        tables = {}
-        if isinstance(self.mixer.attention, MoEAttention):
-            y_BTD, tables["attention"] = self.mixer.attention(self.mixer.attention_norm(x_BTD), valid_BT, task_B)
-            x_BTD = self.mixer.convolve(x_BTD + y_BTD, valid_BT)
+        """Frames (B, T, D), and the tables of the layers that route.
+
+        1. Attention, or its experts.
+        2. Convolution, where there is one.
+        3. Feed-forward layer, or its experts.
+        """
+        tables: dict[str, RoutingTable] = {}
+        normed_BTD = self.mixer.attention_norm(x_BTD)
+        if isinstance(self.mixer.attention, MoELayer):
+            y_BTD, tables["attention"] = self.mixer.attention(normed_BTD, valid_BT, task_B)
         else:
-            x_BTD = self.mixer(x_BTD, valid_BT)
-        if isinstance(self.feed_forward, MoEFeedForward):
-            y_BTD, tables["feed_forward"] = self.feed_forward(self.norm(x_BTD), valid_BT, task_B)
+            y_BTD = self.mixer.attention(normed_BTD, valid_BT)
+
+        x_BTD = self.mixer.convolve(x_BTD + y_BTD, valid_BT)
+
+        normed_BTD = self.norm(x_BTD)
+        if isinstance(self.feed_forward, MoELayer):
+            y_BTD, tables["feed_forward"] = self.feed_forward(normed_BTD, valid_BT, task_B)
         else:
-            y_BTD = self.feed_forward(self.norm(x_BTD))
+            y_BTD = self.feed_forward(normed_BTD)
         return x_BTD + y_BTD, tables
+
+    def moe_layers(self) -> Iterator[tuple[str, MoELayer]]:
+        """The layers that route, by place."""
+        layers = {"attention": self.mixer.attention, "feed_forward": self.feed_forward}
+        for place, layer in layers.items():
+            if isinstance(layer, MoELayer):
+                yield place, layer
+
+
+def _check_sizes(config: Backbone.Config) -> None:
+    width, num_heads = config.width, config.num_heads
+    if width % num_heads:
+        raise AioError(f"backbone.num_heads {num_heads} does not divide backbone.width {width}.")
+    kernel = config.conv_kernel
+    # With an even kernel each output would lie between two frames.
+    if kernel and kernel % 2 == 0:
+        raise AioError(f"backbone.conv_kernel must be odd or 0, not {kernel}.")

@@ -1,1 +1,1 @@
-"""Mixture of Experts: routers, experts, balance losses."""
+"""Mixture of Experts: routers, experts, balances and the layer made of them."""

@@ -1,11 +1,11 @@
-"""The contracts inside a Mixture of Experts.
+"""The records inside a Mixture of Experts.
 
-Letters used in this folder: B batch, T frames, N tokens (the B * T frames laid flat), D model width,
-H hidden width of one expert, E experts, K most experts per token, G tasks.
+Letters used in this folder: B batch, T frames, N tokens (the B * T frames laid flat), D model
+width, H inner width of one expert, E experts, K most experts per token, G tasks.
 """
 
-from dataclasses import dataclass, fields
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -16,11 +16,21 @@ class Routing:
 
     Attributes:
         expert_NK: indices of the chosen experts, int64.
-        weight_NK: float32 weights of their outputs, differentiable; zero where `active_NK` is False.
-        active_NK: which choices count: none of padding, and not all where tokens visit different numbers of experts.
+        weight_NK: float32 weights of their outputs, differentiable; zero where `active_NK` is
+            False.
+        active_NK: which choices count: none of padding, and not all where tokens visit different
+            numbers of experts.
         logit_NE: float32 logits of the gate before noise, differentiable.
         noisy_NE: the logits that the choice was made by.
         noise: standard deviation of the noise in them.
+
+    Two tokens, three experts, top-1:
+
+    >>> logit_NE = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    >>> weight_NK, expert_NK = logit_NE.softmax(-1).topk(1)
+    >>> active_NK = torch.ones_like(expert_NK, dtype=torch.bool)
+    >>> Routing(expert_NK, weight_NK, active_NK, logit_NE, logit_NE).expert_NK.tolist()
+    [[1], [0]]
     """
 
     expert_NK: torch.Tensor
@@ -33,17 +43,28 @@ class Routing:
 
 @dataclass
 class RoutingTable:
-    """What one MoE layer did with a batch, task by task: sums over tokens, so tables of parts add up to the whole.
+    """What one MoE layer did with a batch, task by task.
+
+    All are sums over tokens, so the tables of parts of a batch add up to that of the whole.
 
     Attributes:
         tokens_G: tokens of each task.
         count_GE: how many of each task's tokens visited each expert; not differentiable.
         probability_GE: sum of the gate's distribution over all experts, differentiable.
-        importance_GE: sum of the weights given to each expert (Shazeer et al. 2017, Eq. 6), differentiable.
-        expected_GE: `count_GE` as expected under the noise (Shazeer et al. 2017, Eq. 8-10), differentiable. This and
-            the former are zero unless `importance_load` is the balance, which alone reads them.
-        square_G: sum of the squared log-sum-exp of the logits (the z-loss of ST-MoE, Zoph et al. 2022, Eq. 5),
-            differentiable.
+        importance_GE: sum of the weights given to each expert (Shazeer et al. 2017, Eq. 6),
+            differentiable; zero unless the balance `reads` it.
+        expected_GE: `count_GE` as expected under the noise (Shazeer et al. 2017, Eq. 8-10),
+            differentiable; zero unless the balance `reads` it.
+        square_G: sum of the squared log-sum-exp of the logits (the z-loss of ST-MoE, Zoph et al.
+            2022, Eq. 5), differentiable.
+
+    >>> count_GE = torch.tensor([[3.0, 1.0]])
+    >>> zero_GE = torch.zeros(1, 2)
+    >>> table = RoutingTable(torch.ones(1), count_GE, zero_GE, zero_GE, zero_GE, torch.zeros(1))
+    >>> (table + table).count_GE
+    tensor([[6., 2.]])
+    >>> table.load_GE()
+    tensor([[0.7500, 0.2500]])
     """
 
     tokens_G: torch.Tensor
@@ -53,14 +74,16 @@ class RoutingTable:
     expected_GE: torch.Tensor
     square_G: torch.Tensor
 
-    def map(self, function) -> "RoutingTable":
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "RoutingTable":
         """The table with `function` applied to every tensor."""
-        return RoutingTable(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
+        columns = vars(self).items()
+        mapped = {name: function(column) for name, column in columns}
+        return RoutingTable(**mapped)
 
     def __add__(self, other: "RoutingTable") -> "RoutingTable":
-        return RoutingTable(
-            **{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
-        )
+        columns = vars(self).items()
+        added = {name: column + getattr(other, name) for name, column in columns}
+        return RoutingTable(**added)
 
     def detach(self) -> "RoutingTable":
         """The same numbers without history."""
@@ -68,24 +91,10 @@ class RoutingTable:
 
     def load_GE(self) -> torch.Tensor:
         """Share of each task's visits that each expert got; rows of absent tasks are zero."""
-        return self.count_GE / self.count_GE.sum(1, keepdim=True).clamp_min(1)
+        visits_G1 = self.count_GE.sum(1, keepdim=True)
+        # An absent task has no visits to divide by.
+        return self.count_GE / visits_G1.clamp_min(1)
 
 
 # Routing tables of the MoE layers of a model, by the layer's name.
 Tables = dict[str, RoutingTable]
-
-
-class Router(Protocol):
-    """Chooses experts for each token."""
-
-    def __call__(self, x_BTD: torch.Tensor, task_B: torch.Tensor, valid_BT: torch.Tensor) -> Routing:
-        """Route the frames of a padded batch, whose rows have tasks `task_B`; those of padding go nowhere."""
-        ...
-
-
-class Balance(Protocol):
-    """A loss that keeps experts in use."""
-
-    def __call__(self, table: RoutingTable) -> torch.Tensor:
-        """Scalar loss of one MoE layer."""
-        ...

@@ -1,6 +1,7 @@
 """Tokens to experts and back: sort by expert, multiply in groups, put in place. Nothing is dropped.
 
-Letters besides those of `moe.base`: S slots (token, choice), N * K of them; R rows that experts read; X, Y widths.
+Letters besides those of `moe.base`: S slots, which are the N * K pairs of a token and one of its
+choices, laid flat; R rows that experts read; X, Y widths.
 """
 
 from dataclasses import dataclass
@@ -8,167 +9,206 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from aio_toolkit.moe import moves
 from aio_toolkit.moe.base import Routing
 
-# Groups start at multiples of this many rows, as grouped products ask for 16 bytes. In bfloat16 on a CPU they start at
-# multiples of more: a product of a new size costs more than the product itself, as its kernel is compiled anew. Random
-# group sizes took 27 ms where multiples of 64 took 7. In float32 there is no such cost, and filling up groups has one.
-ALIGN, ALIGN_BFLOAT16_ON_CPU = 8, 64
+# Groups start at multiples of this many rows, as grouped products ask for 16 bytes.
+ALIGN = 8
+# In bfloat16 on a CPU a product of a new size costs more than the product itself, as its kernel is
+# compiled anew: random group sizes took 27 ms where multiples of 64 took 7. In float32 there is no
+# such cost, and padding groups has one.
+ALIGN_BFLOAT16_ON_CPU = 64
+
+# The operator is private: a torch other than the pinned one may lack it.
+_BAG_WEIGHTS_BACKWARD = getattr(torch.ops.aten, "_embedding_bag_per_sample_weights_backward", None)
 
 
 @dataclass
 class Dispatch:
-    """The rows that experts read: the active (token, expert) pairs sorted by expert, each group filled up.
+    """The rows that experts read: active pairs of token and expert, by expert, groups padded.
 
-    Rows that hold no pair are copies of some token. They are never read, and get no gradient.
+    Rows of padding are copies of some token. They are never read, and get no gradient.
 
     Attributes:
         slot_R: slot of each row's pair.
-        real_R: 1.0 where a row holds a pair, else 0.0.
+        is_real_R: 1.0 where a row holds a pair, 0.0 where it is padding.
         row_NK: row of each slot's pair; some row where the choice is not active.
-        active_NK: 1.0 where a choice is active, else 0.0.
-        ends_E: int32 index after each expert's last row; equal neighbours are experts that nobody chose.
+        is_active_NK: 1.0 where a choice is active, else 0.0.
+        ends_E: int32 index after each expert's last row; equal neighbours are experts that nobody
+            chose.
         dtype: type that experts compute in.
+
+    Three tokens visit two experts. Token 0 goes to expert 1; token 1 to both; token 2 to expert 0.
+    The second choices of tokens 0 and 2 are not active:
+
+    >>> expert_NK = torch.tensor([[1, 0], [0, 1], [0, 1]])
+    >>> active_NK = torch.tensor([[True, False], [True, True], [True, False]])
+    >>> weight_NK = torch.tensor([[1.0, 0.0], [0.75, 0.25], [1.0, 0.0]])
+    >>> logit_NE = torch.zeros(3, 2)
+    >>> routing = Routing(expert_NK, weight_NK, active_NK, logit_NE, logit_NE)
+    >>> plan = dispatch(routing, 2, torch.float32)
+
+    Expert 0 reads rows 0 to 7, of which two are real: tokens 1 and 2. Expert 1 reads rows 8 to 15,
+    where tokens 0 and 1 are:
+
+    >>> plan.ends_E.tolist()
+    [8, 16]
+    >>> is_real_R = plan.is_real_R.bool()
+    >>> is_real_R.nonzero()[:, 0].tolist(), plan.token_R[is_real_R].tolist()
+    ([0, 1, 8, 9], [1, 2, 0, 1])
+
+    Seen from the slots, token 0 is in row 8, token 1 in rows 0 and 9, token 2 in row 1:
+
+    >>> plan.row_NK[active_NK].tolist()
+    [8, 0, 9, 1]
+
+    Let expert 0 return its input and expert 1 ten times its input. Token 1 gets
+    0.75 * 2 + 0.25 * 20:
+
+    >>> x_RD = plan.scatter(torch.tensor([[1.0], [2.0], [3.0]]))
+    >>> y_RD = torch.cat([x_RD[:8], 10 * x_RD[8:]])
+    >>> plan.combine(y_RD, routing.weight_NK).tolist()
+    [[10.0], [6.5], [3.0]]
     """
 
     slot_R: torch.Tensor
-    real_R: torch.Tensor
+    is_real_R: torch.Tensor
     row_NK: torch.Tensor
-    active_NK: torch.Tensor
+    is_active_NK: torch.Tensor
     ends_E: torch.Tensor
     dtype: torch.dtype
-
-    def scatter(self, x_ND: torch.Tensor) -> torch.Tensor:
-        """Each token's copy (R, D) for every expert it visits, in the type that experts compute in."""
-        return _Copies.apply(x_ND.to(self.dtype), self)
-
-    def combine(self, y_RD: torch.Tensor, weight_NK: torch.Tensor) -> torch.Tensor:
-        """Weighted sum (N, D) over each token's experts; choices that are not active must weigh nothing."""
-        return _Sum.apply(y_RD, weight_NK, self)
-
-    def to_slots(self, y_RX: torch.Tensor) -> torch.Tensor:
-        """Rows back in their slots (N, K, X); zero where a choice is not active."""
-        return _Slots.apply(y_RX, self)
-
-    def from_slots(self, x_NKX: torch.Tensor) -> torch.Tensor:
-        """Rows (R, X) of what stands in slots."""
-        return _Rows.apply(x_NKX, self)
-
-    def read_rows(self, y_RX: torch.Tensor) -> torch.Tensor:
-        """What stands in the row of each slot (N, K, X)."""
-        y_SX = weighted_rows(y_RX, self.row_NK.flatten(), self.active_NK.flatten())
-        return y_SX.view(*self.row_NK.shape, -1)
-
-    def products(self, x_ND: torch.Tensor, y_RD: torch.Tensor) -> torch.Tensor:
-        """Scalar product (N, K) of each token's vector with that of each of its rows; zero where not active.
-
-        By what torch itself differentiates a weighted bag with: it writes no product of rows, whose fresh memory costs
-        a CPU several times more than all else about it.
-        """
-        N, K = self.row_NK.shape
-        token_S = torch.arange(N * K, device=x_ND.device) // K
-        first_N = torch.arange(0, N * K, K, device=x_ND.device)
-        product = torch.ops.aten._embedding_bag_per_sample_weights_backward
-        y_S = product(x_ND, y_RD, self.row_NK.flatten(), first_N, token_S, 0)
-        return y_S.view(N, K) * self.active_NK
 
     @property
     def token_R(self) -> torch.Tensor:
         """Token of each row."""
-        return self.slot_R // self.row_NK.shape[1]
+        K = self.row_NK.shape[1]
+        return self.slot_R // K
+
+    def scatter(self, x_ND: torch.Tensor) -> torch.Tensor:
+        """Each token's copy (R, D) for every expert it visits, in the type experts compute in."""
+        return moves.TokensToRows.apply(x_ND.to(self.dtype), self)
+
+    def combine(self, y_RD: torch.Tensor, weight_NK: torch.Tensor) -> torch.Tensor:
+        """Weighted sum (N, D) over each token's experts; inactive choices must weigh nothing."""
+        return moves.RowsToTokens.apply(y_RD, weight_NK, self)
+
+    def to_slots(self, y_RX: torch.Tensor) -> torch.Tensor:
+        """Rows back in their slots (N, K, X); zero where a choice is not active."""
+        return moves.RowsToSlots.apply(y_RX, self)
+
+    def from_slots(self, x_NKX: torch.Tensor) -> torch.Tensor:
+        """Rows (R, X) of what stands in slots."""
+        return moves.SlotsToRows.apply(x_NKX, self)
+
+    def read_rows(self, y_RX: torch.Tensor) -> torch.Tensor:
+        """What stands in the row of each slot (N, K, X); zero where a choice is not active."""
+        N, K = self.row_NK.shape
+        row_S = self.row_NK.flatten()
+        is_active_S = self.is_active_NK.flatten()
+        y_SX = moves.weighted_rows(y_RX, row_S, is_active_S)
+        return y_SX.view(N, K, -1)
+
+    def products(self, x_ND: torch.Tensor, y_RD: torch.Tensor) -> torch.Tensor:
+        """Scalar products (N, K) of a token's vector with each of its rows; zero where not active.
+
+        Calls the backward kernel of `embedding_bag`'s weights; it never materialises the products
+        of elements, whose allocation would cost a CPU more than the arithmetic.
+        """
+        if _BAG_WEIGHTS_BACKWARD is None:
+            return self.plain_products(x_ND, y_RD)
+        N, K = self.row_NK.shape
+        row_S = self.row_NK.flatten()
+        # A bag for each token, which starts at its first slot.
+        slot_S = torch.arange(N * K, device=x_ND.device)
+        token_S = slot_S // K
+        first_slot_N = slot_S[::K].contiguous()
+        sum_mode = 0
+        product_S = _BAG_WEIGHTS_BACKWARD(
+            x_ND,
+            y_RD,
+            row_S,
+            first_slot_N,
+            token_S,
+            sum_mode,
+        )
+        return product_S.view(N, K) * self.is_active_NK
+
+    def plain_products(self, x_ND: torch.Tensor, y_RD: torch.Tensor) -> torch.Tensor:
+        """The same without the private operator, at the price of a tensor (N, K, D)."""
+        y_NKD = y_RD[self.row_NK]
+        product_NKD = x_ND[:, None] * y_NKD
+        return product_NKD.sum(-1) * self.is_active_NK
 
 
 def dispatch(routing: Routing, num_experts: int, dtype: torch.dtype) -> Dispatch:
-    """Sort the active pairs of a routing by expert, and by token within an expert; experts compute in `dtype`."""
+    """Sort the active pairs of a routing by expert, then by token; an example is at `Dispatch`.
+
+    1. Sort the slots by expert.
+    2. Find where each expert's pairs start; pad its rows to a multiple of the alignment.
+    3. Give every slot its row: its place in the sorted order, and the offset caused by padding.
+    4. Turn that map around: which slot each row holds, and whether it holds one.
+
+    Args:
+        routing: where each token goes.
+        num_experts: experts E.
+        dtype: type that experts compute in.
+    """
     device = routing.expert_NK.device
-    # Choices that are not active go to one expert more, which comes last and is then left out.
-    expert_S = routing.expert_NK.where(routing.active_NK, num_experts).flatten()
+    # Choices that are not active go to one expert more, which sorts last and is left out.
+    expert_NK = routing.expert_NK.where(routing.active_NK, num_experts)
+    expert_S = expert_NK.flatten()
+    # Stable: an expert's tokens stay in their order, so its sums are the same on every run.
     slot_S = expert_S.argsort(stable=True)
     expert_S = expert_S[slot_S]
-    first_E = torch.searchsorted(expert_S, torch.arange(num_experts + 1, device=device))
-    align = ALIGN_BFLOAT16_ON_CPU if device.type == "cpu" and dtype == torch.bfloat16 else ALIGN
-    filled_E = -(-first_E.diff() // align) * align
-    ends_E = filled_E.cumsum(0)
-    # A GPU would stop to be asked for the number of rows; it gets as many as the worst case needs.
-    most = -(-(len(slot_S) + num_experts * (align - 1)) // align) * align
-    R = int(ends_E[-1]) if device.type == "cpu" else most
-    # How far each group has moved by the filling of those before it.
-    moved_E = F.pad(ends_E - filled_E - first_E[:-1], (0, 1))
-    row_S = torch.arange(len(slot_S), device=device) + moved_E[expert_S]
-    active_S = expert_S < num_experts
-    place_S = row_S.where(active_S, R)
-    slot_R = torch.zeros(R + 1, dtype=torch.long, device=device).index_copy_(0, place_S, slot_S)[:R]
-    real_R = torch.zeros(R + 1, device=device).index_fill_(0, place_S, 1.0)[:R]
-    row_NK = torch.zeros_like(row_S).index_copy_(0, slot_S, row_S.where(active_S, 0)).view_as(routing.expert_NK)
-    return Dispatch(slot_R, real_R, row_NK, routing.active_NK.float(), ends_E.to(torch.int32), dtype)
+    is_active_S = expert_S < num_experts
+
+    align = _alignment(device, dtype)
+    edges = torch.arange(num_experts + 1, device=device)
+    start_E1 = torch.searchsorted(expert_S, edges)
+    num_rows_E = _round_up(start_E1.diff(), align)
+    ends_E = num_rows_E.cumsum(0)
+    R = _rows_to_allocate(ends_E, len(slot_S), align)
+
+    # Offset of each group caused by the padding of the groups before it.
+    pad_offset_E = ends_E - num_rows_E - start_E1[:-1]
+    pad_offset_E1 = F.pad(pad_offset_E, (0, 1))
+    place_S = torch.arange(len(slot_S), device=device)
+    row_S = place_S + pad_offset_E1[expert_S]
+    row_NK = _scattered(row_S.where(is_active_S, 0), slot_S, len(slot_S))
+
+    # Slots that are not active share one row more, which is cut off.
+    row_S = row_S.where(is_active_S, R)
+    slot_R = _scattered(slot_S, row_S, R + 1)[:R]
+    is_real_R = _scattered(torch.ones(len(slot_S), device=device), row_S, R + 1)[:R]
+
+    # The types are those that bag sums and grouped products ask for.
+    return Dispatch(
+        slot_R=slot_R,
+        is_real_R=is_real_R,
+        row_NK=row_NK.view_as(expert_NK),
+        is_active_NK=routing.active_NK.float(),
+        ends_E=ends_E.to(torch.int32),
+        dtype=dtype,
+    )
 
 
-def grouped_linear(x_RX: torch.Tensor, weight_EXY: torch.Tensor, ends_E: torch.Tensor) -> torch.Tensor:
-    """Each expert's rows times its own matrix, (R, Y)."""
-    return F.grouped_mm(x_RX, weight_EXY.to(x_RX.dtype), offs=ends_E)
+def _alignment(device: torch.device, dtype: torch.dtype) -> int:
+    compiles_kernels = device.type == "cpu" and dtype == torch.bfloat16
+    return ALIGN_BFLOAT16_ON_CPU if compiles_kernels else ALIGN
 
 
-def compute_dtype(x: torch.Tensor) -> torch.dtype:
-    """Grouped products are not on autocast's list; it is followed by hand."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+def _rows_to_allocate(ends_E: torch.Tensor, num_slots: int, align: int) -> int:
+    if ends_E.device.type == "cpu":
+        return int(ends_E[-1])
+    # Reading the number of rows would synchronise the GPU, so the worst case is allocated there.
+    most_padding = len(ends_E) * (align - 1)
+    return _round_up(num_slots + most_padding, align)
 
 
-def weighted_rows(x_IX: torch.Tensor, index_R: torch.Tensor, weight_R: torch.Tensor) -> torch.Tensor:
-    """Chosen rows (R, X), each times a number, read and written once: bags of one row."""
-    return F.embedding_bag(index_R[:, None], x_IX, mode="sum", per_sample_weights=weight_R[:, None].to(x_IX.dtype))
+def _scattered(value_S: torch.Tensor, index_S: torch.Tensor, size: int) -> torch.Tensor:
+    """A vector of this size with each value at its index, and zeros elsewhere."""
+    return value_S.new_zeros(size).index_copy_(0, index_S, value_S)
 
 
-# The moves below are autograd functions of their own because each row is read, or written, by known others: their
-# gradients are selections and bag sums, ten times faster on a CPU than the scattered additions that autograd would do,
-# and the same on every run of a GPU.
-
-
-class _Copies(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x_ND, plan):
-        ctx.plan = plan
-        return x_ND.index_select(0, plan.token_R)
-
-    @staticmethod
-    def backward(ctx, grad_RD):
-        weight_NK = ctx.plan.active_NK.to(grad_RD.dtype)
-        return F.embedding_bag(ctx.plan.row_NK, grad_RD, mode="sum", per_sample_weights=weight_NK), None
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, y_RD, weight_NK, plan):
-        ctx.save_for_backward(y_RD, weight_NK)
-        ctx.plan = plan
-        return F.embedding_bag(plan.row_NK, y_RD, mode="sum", per_sample_weights=weight_NK.to(y_RD.dtype))
-
-    @staticmethod
-    def backward(ctx, grad_ND):
-        y_RD, weight_NK = ctx.saved_tensors
-        plan = ctx.plan
-        weight_R = weight_NK.flatten().index_select(0, plan.slot_R) * plan.real_R
-        grad_RD = weighted_rows(grad_ND, plan.token_R, weight_R)
-        return grad_RD, plan.products(grad_ND, y_RD).to(weight_NK.dtype), None
-
-
-class _Slots(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, y_RX, plan):
-        ctx.plan = plan
-        return plan.read_rows(y_RX)
-
-    @staticmethod
-    def backward(ctx, grad_NKX):
-        return weighted_rows(grad_NKX.flatten(0, 1), ctx.plan.slot_R, ctx.plan.real_R), None
-
-
-class _Rows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x_NKX, plan):
-        ctx.plan = plan
-        return x_NKX.flatten(0, 1).index_select(0, plan.slot_R)
-
-    @staticmethod
-    def backward(ctx, grad_RX):
-        return ctx.plan.read_rows(grad_RX), None
+def _round_up[Number: (int, torch.Tensor)](number: Number, multiple: int) -> Number:
+    return -(-number // multiple) * multiple

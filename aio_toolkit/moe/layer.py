@@ -1,156 +1,125 @@
 """The MoE layer: it takes the place of a block's feed-forward layer or of its attention."""
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from aio_toolkit.encoders.layers import FeedForward
-from aio_toolkit.errors import AioError
-from aio_toolkit.moe.attention import AttentionExperts
-from aio_toolkit.moe.balance import BalanceConfig, expected_visits
-from aio_toolkit.moe.base import Routing, RoutingTable
-from aio_toolkit.moe.experts import FeedForwardExperts
-from aio_toolkit.moe.router import RouterConfig, build_router
+from aio_toolkit.config import Choice, one_of
+from aio_toolkit.layers import FeedForward, count_parameters
+from aio_toolkit.moe.base import RoutingTable
+from aio_toolkit.moe.experts.base import Experts
+from aio_toolkit.moe.routers.base import Router, RouterSizes
+from aio_toolkit.moe.tabulate import members, tabulate
 
 
-@dataclass
-class AttentionConfig:
-    """Attention experts.
+class MoELayer(nn.Module):
+    """A router, its experts and, if asked for, an expert that every frame visits.
 
     Attributes:
-        layers: blocks whose attention is a mixture of heads, counted from 0; none by default.
-        num_experts: heads.
-        top_k: heads that each frame visits.
-        head_width: channels of a head.
+        num_tasks: tasks G that the routing table has rows for.
+        router: chooses experts for each frame.
+        experts: what frames visit.
+        shared: what every frame visits besides; None: nothing.
+
+    >>> from aio_toolkit import parts
+    >>> config = MoELayer.Config(num_experts=4, top_k=2, shared_width=16)
+    >>> sizes = RouterSizes(width=8, num_tasks=6, num_experts=4, top_k=2)
+    >>> router = parts.build(Router, Choice("per_task"), sizes)
+    >>> experts = parts.build(Experts, config.experts, 8, 4)
+    >>> layer = MoELayer(config, sizes, router, experts)
+    >>> x_BTD, valid_BT = torch.randn(1, 3, 8), torch.tensor([[True, True, False]])
+    >>> y_BTD, table = layer(x_BTD, valid_BT, torch.tensor([5]))
+    >>> y_BTD.shape, table.tokens_G.tolist()
+    (torch.Size([1, 3, 8]), [0.0, 0.0, 0.0, 0.0, 0.0, 2.0])
     """
 
-    layers: list[int] = field(default_factory=list)
-    num_experts: int = 8
-    top_k: int = 4
-    head_width: int = 48
+    @dataclass
+    class Config:
+        """Which blocks have such a layer, and how large it is.
 
+        Attributes:
+            layers: blocks that have it, counted from 0; null: every second (M3ViT); empty: none.
+            num_experts: experts E. A single feed-forward expert is a plain dense layer: as wide as
+                E experts together, it is the dense twin of equal total parameters.
+            top_k: experts that each frame visits, or visits at most under the router's `top_p`.
+            shared_width: width inside a feed-forward expert that every frame visits besides, with
+                weight 1; 0 leaves it out.
+            experts: what frames visit.
+        """
 
-@dataclass
-class MoEConfig:
-    """Mixture of Experts of the backbone.
+        layers: list[int] | None = None
+        num_experts: int = 8
+        top_k: int = 2
+        shared_width: int = 0
+        experts: Choice = one_of("moe/experts", "feed_forward")
 
-    Attributes:
-        layers: blocks with feed-forward experts, counted from 0; None: every second (M3ViT); empty: none, which
-            makes the dense twin of equal active parameters.
-        num_experts: feed-forward experts E in each of those blocks. A single one is a plain dense layer of
-            `expert_hidden`: with `expert_hidden` E times as wide, the dense twin of equal total parameters.
-        top_k: experts that each frame visits, or visits at most under `router.top_p`.
-        expert_hidden: hidden width of one expert. Active compute equals a dense layer of `top_k * expert_hidden`.
-        activation: `gelu` or `swiglu`.
-        shared_hidden: hidden width of an expert that every frame visits besides, with weight 1; 0 leaves it out.
-        attention: attention experts.
-        router: how experts are chosen.
-        balance: what keeps them in use.
-        kept: experts left in each MoE layer, in a model that was cut out of another; see `models.subnetwork`.
-    """
-
-    layers: list[int] | None = None
-    num_experts: int = 8
-    top_k: int = 2
-    expert_hidden: int = 384
-    activation: str = "gelu"
-    shared_hidden: int = 0
-    attention: AttentionConfig = field(default_factory=AttentionConfig)
-    router: RouterConfig = field(default_factory=RouterConfig)
-    balance: BalanceConfig = field(default_factory=BalanceConfig)
-    kept: dict[str, int] = field(default_factory=dict)
-
-    def feed_forward_layers(self, num_layers: int) -> list[int]:
-        """Blocks with feed-forward experts in a backbone of so many."""
-        return list(range(1, num_layers, 2)) if self.layers is None else _checked(self.layers, num_layers, "layers")
-
-    def attention_layers(self, num_layers: int) -> list[int]:
-        """Blocks with attention experts in a backbone of so many."""
-        return _checked(self.attention.layers, num_layers, "attention.layers")
-
-
-def _checked(layers: list[int], num_layers: int, key: str) -> list[int]:
-    beyond = [layer for layer in layers if not 0 <= layer < num_layers]
-    if beyond:
-        raise AioError(f"moe.{key} names block {beyond[0]}; the backbone has blocks 0 to {num_layers - 1}.")
-    return layers
-
-
-def _top_k(top_k: int, kept: int | None) -> int:
-    return top_k if kept is None else min(top_k, kept)
-
-
-class MoEFeedForward(nn.Module):
-    """Router and feed-forward experts over the real frames of a padded batch."""
-
-    def __init__(self, width: int, num_tasks: int, config: MoEConfig, kept: int | None = None):
-        """`kept` experts, where they are fewer than the configuration says."""
+    def __init__(
+        self,
+        config: Config,
+        sizes: RouterSizes,
+        router: Router,
+        experts: Experts,
+        reads: frozenset[str] = frozenset(),
+    ):
+        """`reads` are the columns of the routing table that the balance asks for."""
         super().__init__()
-        num_experts = kept or config.num_experts
-        self.num_tasks = num_tasks
-        self.importance_load = config.balance.kind == "importance_load"
-        self.router = build_router(width, num_tasks, num_experts, _top_k(config.top_k, kept), config.router)
-        self.experts = FeedForwardExperts(width, config.expert_hidden, num_experts, config.activation)
-        self.shared = FeedForward(width, config.shared_hidden) if config.shared_hidden else None
+        self.num_tasks = sizes.num_tasks
+        self.reads = reads
+        self.router = router
+        self.experts = experts
+        self.shared: FeedForward | None = None
+        if config.shared_width:
+            self.shared = FeedForward(sizes.width, config.shared_width)
 
     def forward(
         self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
     ) -> tuple[torch.Tensor, RoutingTable]:
-        """Output (B, T, D), zero on padding, and the table of what was routed where."""
-        routing = self.router(x_BTD, task_B, valid_BT)
-        y_BTD = self.experts(x_BTD.flatten(0, 1), routing).view_as(x_BTD)
+        """Output (B, T, D), zero on padding, and the table of what was routed where.
+
+        1. Route: choose and weigh experts for every frame.
+        2. Visit: add up the outputs of each frame's experts by weight.
+        3. Add what the shared expert says.
+        4. Tabulate by task what was routed where, for balance and figures.
+        """
+        routing = self.router(x_BTD, valid_BT, task_B)
+        y_BTD = self.experts(x_BTD, valid_BT, routing)
         if self.shared is not None:
-            y_BTD = y_BTD + (self.shared(x_BTD) * valid_BT[..., None]).to(y_BTD.dtype)
-        return y_BTD, tabulate(routing, members(task_B, valid_BT, self.num_tasks), self.importance_load)
+            # Its biases would make something of padding.
+            shared_BTD = self.shared(x_BTD) * valid_BT[..., None]
+            y_BTD = y_BTD + shared_BTD.to(y_BTD.dtype)
 
+        member_GN = members(valid_BT, task_B, self.num_tasks)
+        table = tabulate(routing, member_GN, self.reads)
+        return y_BTD, table
 
-class MoEAttention(nn.Module):
-    """Router and attention experts over the real frames of a padded batch."""
+    def add_task(self) -> list[nn.Parameter]:
+        """Make room for one more task, the last; return the parameters that are its alone."""
+        self.num_tasks += 1
+        return self.router.add_task()
 
-    def __init__(self, width: int, num_tasks: int, config: MoEConfig, kept: int | None = None):
-        """`kept` experts, where they are fewer than the configuration says."""
-        super().__init__()
-        sizes = config.attention
-        num_experts = kept or sizes.num_experts
-        self.num_tasks = num_tasks
-        self.importance_load = config.balance.kind == "importance_load"
-        self.router = build_router(width, num_tasks, num_experts, _top_k(sizes.top_k, kept), config.router)
-        self.experts = AttentionExperts(width, sizes.head_width, num_experts)
+    def keep(self, task: int, experts: list[int]) -> None:
+        """Throw away all but one task and the given experts, which are renumbered in that order."""
+        self.num_tasks = 1
+        self.router.keep(task, experts)
+        self.experts.keep(experts)
 
-    def forward(
-        self, x_BTD: torch.Tensor, valid_BT: torch.Tensor, task_B: torch.Tensor
-    ) -> tuple[torch.Tensor, RoutingTable]:
-        """Output (B, T, D), zero on padding, and the table of what was routed where."""
-        routing = self.router(x_BTD, task_B, valid_BT)
-        y_BTD = self.experts(x_BTD, valid_BT, routing).view_as(x_BTD)
-        return y_BTD, tabulate(routing, members(task_B, valid_BT, self.num_tasks), self.importance_load)
+    def active_parameters(self) -> int:
+        """Parameters that one token of one task uses.
 
+        Of the experts' own matrices these are those of the `top_k` that it visits. Of the router it
+        is what one task needs to score all experts. Everything else is used as a whole.
+        """
+        num_experts = self.experts.num_experts
+        not_visited = num_experts - self.router.top_k
+        idle = 0
+        for name in self.experts.expert_parameters():
+            weight_EXY = getattr(self.experts, name)
+            idle += not_visited * weight_EXY[0].numel()
 
-def members(task_B: torch.Tensor, valid_BT: torch.Tensor, num_tasks: int) -> torch.Tensor:
-    """Which tokens are of which task (G, N): 1.0 or 0.0, and 0.0 for padding."""
-    member_GB = F.one_hot(task_B, num_tasks).T.float()
-    return (member_GB[..., None] * valid_BT).flatten(1)
-
-
-def tabulate(routing: Routing, member_GN: torch.Tensor, importance_load: bool = False) -> RoutingTable:
-    """Sums over the tokens of each task; what only the loss of that name looks at is zero without `importance_load`."""
-    with torch.autocast(member_GN.device.type, enabled=False):
-        logit_NE = routing.logit_NE
-        E = logit_NE.shape[1]
-        empty_NE = torch.zeros_like(logit_NE)
-        columns = [
-            logit_NE.logsumexp(-1, keepdim=True).square(),
-            logit_NE.softmax(-1),
-            empty_NE.scatter(1, routing.expert_NK, routing.active_NK.float()),
-        ]
-        if importance_load:
-            columns += [empty_NE.scatter(1, routing.expert_NK, routing.weight_NK), expected_visits(routing)]
-        square_G1, probability_GE, count_GE, *rest = (member_GN @ torch.cat(columns, dim=1)).split(
-            [1, *[E] * (len(columns) - 1)], dim=1
-        )
-        importance_GE, expected_GE = rest or [torch.zeros_like(count_GE)] * 2
-    return RoutingTable(
-        member_GN.sum(1), count_GE.detach(), probability_GE, importance_GE, expected_GE, square_G1[:, 0]
-    )
+        # Only a router knows what belongs to a task; so a copy of it is cut, and counted.
+        of_one_task = copy.deepcopy(self.router)
+        of_one_task.keep(0, list(range(num_experts)))
+        idle += count_parameters(self.router) - count_parameters(of_one_task)
+        return count_parameters(self) - idle

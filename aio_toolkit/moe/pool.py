@@ -9,14 +9,32 @@ from aio_toolkit.moe.base import RoutingTable, Tables
 class TablePool:
     """Adds up routing tables from one optimiser step to the next.
 
-    A balance loss wants to see all tasks at once; a micro-batch may hold one. So each micro-batch's table, with its
-    gradient, is joined with what the step's earlier ones did and, for tasks that have not come yet, with the step
-    before. On the last micro-batch of a step the joined table is that of the whole step.
+    A balance loss wants to see all tasks at once; a micro-batch may hold one. So the table of each
+    micro-batch, with its gradient, is joined with what the step's earlier ones did and, for tasks
+    that have not come yet, with the step before. On the last micro-batch of a step the joined table
+    is that of the whole step.
 
-    Only what training steps hand over is counted: neither evaluation nor activation recomputation does.
+    Only what training steps hand over is counted, neither evaluation nor recomputed activations.
+
+    Attributes:
+        step: tables of the optimiser step so far, by layer.
+        previous: tables of the step before; of tasks that it lacked, those of an earlier one.
+
+    >>> def one_task(tokens_G: list[float]) -> Tables:
+    ...     rows_GE = torch.tensor(tokens_G)[:, None].expand(2, 3)
+    ...     table = RoutingTable(torch.tensor(tokens_G), *[rows_GE] * 4, torch.zeros(2))
+    ...     return {"block1.feed_forward": table}
+    >>> pool = TablePool()
+    >>> pool.join(one_task([5.0, 0.0]))["block1.feed_forward"].tokens_G
+    tensor([5., 0.])
+    >>> pool.join(one_task([0.0, 7.0]))["block1.feed_forward"].tokens_G
+    tensor([5., 7.])
+    >>> finished = pool.finish_step()
+    >>> pool.join(one_task([4.0, 0.0]))["block1.feed_forward"].tokens_G
+    tensor([4., 7.])
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.step: Tables = {}
         self.previous: Tables = {}
 
@@ -25,38 +43,62 @@ class TablePool:
         joined = {}
         for name, table in tables.items():
             table = sum_over_ranks(table)
+            # What is counted outlives the micro-batch, whose graph must not.
             counted = table.detach()
             if name in self.step:
-                table, counted = table + self.step[name], counted + self.step[name]
+                table = table + self.step[name]
+                counted = counted + self.step[name]
             self.step[name] = counted
-            joined[name] = _fill(table, self.previous[name]) if name in self.previous else table
+            joined[name] = self._fill(name, table)
         return joined
 
     def finish_step(self) -> Tables:
         """The tables of the optimiser step that ends here; the next begins."""
         finished, self.step = self.step, {}
+        # A task that this step lacked stays known from an earlier one.
         for name, table in finished.items():
-            self.previous[name] = _fill(table, self.previous[name]) if name in self.previous else table
+            self.previous[name] = self._fill(name, table)
         return finished
 
+    def _fill(self, name: str, table: RoutingTable) -> RoutingTable:
+        """The table, with the rows of tasks that it lacks taken from the step before."""
+        if name not in self.previous:
+            return table
+        is_absent_G = table.tokens_G == 0
 
-def _fill(table: RoutingTable, previous: RoutingTable) -> RoutingTable:
-    """The table, with the rows of tasks that it lacks taken from another."""
-    absent_G = table.tokens_G == 0
-    return table + previous.map(lambda rows: rows * absent_G.view(-1, *[1] * (rows.ndim - 1)))
+        previous = self.previous[name]
+        return table + previous.map(lambda rows: _rows_of(is_absent_G, rows))
+
+
+def _rows_of(is_chosen_G: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    # Some columns have an axis of experts, some have not: the tasks are put last and back.
+    chosen = rows.movedim(0, -1) * is_chosen_G
+    return chosen.movedim(-1, 0)
 
 
 def sum_over_ranks(table: RoutingTable) -> RoutingTable:
     """The table of all ranks together. Gradients flow to this rank's own part.
 
-    They are scaled by the number of ranks, because data-parallel training averages gradients over ranks.
+    They are scaled by the number of ranks, because data-parallel training averages gradients over
+    ranks.
+
+    >>> table = RoutingTable(torch.ones(1), *[torch.ones(1, 2)] * 4, torch.zeros(1))
+    >>> sum_over_ranks(table) is table  # a single process
+    True
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not (dist.is_available() and dist.is_initialized()):
+        return table
+    num_ranks = dist.get_world_size()
+    if num_ranks == 1:
         return table
 
     def reduce(rows: torch.Tensor) -> torch.Tensor:
-        total = rows.detach().clone()
+        """One column, of all ranks."""
+        own = rows.detach()
+        # The all-reduce writes in place, and autograd does not see it.
+        total = own.clone()
         dist.all_reduce(total)
-        return total + (rows - rows.detach()) * dist.get_world_size()
+        zero_with_gradient = rows - own
+        return total + zero_with_gradient * num_ranks
 
     return table.map(reduce)

@@ -1,140 +1,137 @@
-"""RESULTS.md and results.json of a decode folder, and tables of several of them.
+"""RESULTS.md of a decode folder, and tables of several of them."""
 
-`results.json` has, under `tasks` and the task's name: `metric`, `unit`, `num_utterances`, `per_utterance` (a
-file) and either `score` (text) or `outputs` and `improvement` by output, for the task and for each of its
-`targets` (audio). A figure is `{"value", "lo", "hi", "n"}`.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from aio_toolkit.errors import AioError
-from aio_toolkit.files import atomic_path, read_json, write_json
+from aio_toolkit.files import atomic_path
+from aio_toolkit.scoring.base import Column
+from aio_toolkit.scoring.results import RESULTS_JSON, Results, TaskResult, read_results
+from aio_toolkit.tables import NOTHING, interval_cell, markdown_table, value_cell
 
-RESULTS_JSON = "results.json"
 RESULTS_MD = "RESULTS.md"
-Figure = dict[str, Any]
-
-HEADER = (
-    "task", "metric", "score", "wiener", "mixture", "oracle", "oracle wiener", "ideal mask", "gain", "wiener gain",
-    "utts",
-)  # fmt: skip
-LEGEND = """\
-Intervals: 95 % bootstrap over utterances. WER in %, lower is better; BLEU and SI-SDR (dB), higher is better.
-Audio: score = the codec's output; wiener = that output as a Wiener filter on the mixture; mixture = the input
-unprocessed, the floor; oracle = the true targets through the codec, the ceiling of score; oracle wiener = the same in
-the filter, their phase kept where it fits the mixture, the ceiling of wiener; ideal mask = the mixture under masks made
-of the true targets, without a codec; gain = score less mixture, wiener gain = wiener less mixture."""
 
 
-def write_report(decode: Path, results: dict[str, Any]) -> str:
+def write_report(decode: Path, results: Results) -> str:
     """Write `RESULTS.md` and `results.json` in the decode folder; return the table."""
     table = format_table(results)
-    notes = "".join(f"- {note}\n" for note in _notes(results))
+    level = 100 * results.intervals["level"]
+    lines = [f"# Results on {results.data}", "", table]
+    lines.append(f"Intervals: {level:.0f} % bootstrap over utterances.")
+    lines += results.legend
+    notes = []
+    for task in results.tasks:
+        notes += [f"- {task.name}: {note}" for note in task.notes]
+    if notes:
+        lines += ["", *notes]
+
+    text = "\n".join(lines) + "\n"
     with atomic_path(decode / RESULTS_MD) as temporary:
-        text = f"# Results on {results['data']}\n\n{table}\n{LEGEND}\n"
-        temporary.write_text(text + (f"\n{notes}" if notes else ""), encoding="utf-8")
-    write_json(decode / RESULTS_JSON, results)
+        temporary.write_text(text, encoding="utf-8")
+    results.write(decode)
     return table
 
 
-def format_table(results: dict[str, Any]) -> str:
-    """One row per task, and below an audio task one per target, in Markdown with aligned columns."""
+def format_table(results: Results) -> str:
+    """A row per task and metric, and below it one per target where there are several.
+
+    Columns of the same title are one column, whatever the kind of answer.
+    """
+    titles: list[str] = []
+    for task in results.tasks:
+        titles += [column.title for column in task.columns]
+    titles = list(dict.fromkeys(titles))
+
     rows = []
-    for name, result in results["tasks"].items():
-        if "score" in result:
-            rows.append(_text_row(name, result))
-        else:
-            rows.append(_audio_row(name, result["metric"], result))
-            if len(result["targets"]) > 1:
-                rows += [_audio_row(f"- {target}", "", figures) for target, figures in result["targets"].items()]
-    return markdown_table(HEADER, rows)
+    for task in results.tasks:
+        for metric, info in task.metrics.items():
+            cells = _cells(task, titles, metric)
+            rows.append([task.name, info.title, *cells])
+            # A lone target is the task.
+            targets = task.targets if len(task.targets) > 1 else []
+            for target in targets:
+                cells = _cells(task, titles, metric, target)
+                rows.append([f"- {target}", "", *cells])
+    header = ["task", "metric", *titles, "utts"]
+    return markdown_table(header, rows)
+
+
+def _cells(task: TaskResult, titles: Sequence[str], metric: str, target: str = "") -> list[str]:
+    """The scores below some titles, and the number of utterances that count."""
+    by_title = {column.title: column for column in task.columns}
+    cells = []
+    for title in titles:
+        column = by_title.get(title)
+        cells.append(_cell(task, column, metric, target))
+
+    of_model = task.columns[0].output
+    interval = task.find(of_model, metric, target)
+    count = 0 if interval is None else interval.n
+    return [*cells, str(count)]
+
+
+def _cell(task: TaskResult, column: Column | None, metric: str, target: str) -> str:
+    # Other kinds of answer have columns that this one lacks.
+    if column is None:
+        return NOTHING
+    interval = task.find(column.output, metric, target, column.over)
+    if column.with_interval:
+        return interval_cell(interval)
+    return value_cell(interval)
 
 
 def combine(paths: Sequence[Path]) -> str:
-    """One table of several experiments, a row each: text scores, and SI-SDR of codec and Wiener output.
+    """One table of several experiments, a row each: all outputs of the model, by the first metric.
 
     Args:
-        paths: `results.json` files, or the decode folders that hold them.
+        paths: decode folders, or the `results.json` in them.
+
+    Raises:
+        AioError: one is missing or of another version.
     """
-    paths = [path / RESULTS_JSON if path.is_dir() else path for path in paths]
-    experiments = {str(path.parent): read_json(path) for path in paths}
-    columns: dict[tuple[str, str], str] = {}
-    for path, results in experiments.items():
-        if "tasks" not in results:
-            raise AioError(f"{path}/{RESULTS_JSON} is not a results file of stage 6. Run stage 6 (scoring) again.")
-        for name, result in results["tasks"].items():
-            for output in ("score",) if "score" in result else ("codec", "wiener"):
-                title = f"{name} {result['metric']}" if output == "score" else f"{name} {output} dB"
-                columns[name, output] = title
-    rows = [
-        [path, *(figure_cell(_lookup(results, *column)) for column in columns)] for path, results in experiments.items()
-    ]
-    datasets = {results["data"] for results in experiments.values()}
-    warning = "" if len(datasets) == 1 else f"\nDifferent data, not comparable: {', '.join(sorted(datasets))}\n"
-    return markdown_table(["experiment", *columns.values()], rows) + warning
+    experiments: dict[str, Results] = {}
+    titles: dict[tuple[str, str], str] = {}
+    for path in paths:
+        results = read_results(path)
+        # An experiment is called by its folder.
+        folder = path.parent if path.name == RESULTS_JSON else path
+        experiments[str(folder)] = results
+        for task in results.tasks:
+            titles |= _titles(task)
+
+    rows = []
+    for name, results in experiments.items():
+        of_task = {task.name: task for task in results.tasks}
+        cells = [_lookup(of_task, *column) for column in titles]
+        rows.append([name, *cells])
+    table = markdown_table(["experiment", *titles.values()], rows)
+
+    datasets = {results.data for results in experiments.values()}
+    if len(datasets) > 1:
+        listed = ", ".join(sorted(datasets))
+        table += f"\nDifferent data, not comparable: {listed}\n"
+    return table
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that also lines up as plain text: first column to the left, the rest to the right."""
-    # A column rule is a colon and at least one dash.
-    widths = [max(2, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+def _titles(task: TaskResult) -> dict[tuple[str, str], str]:
+    """Title by task and output, of every output of the model."""
+    info = task.metrics[task.first_metric]
+    outputs = []
+    for column in task.columns:
+        # Bounds have no interval, and gains would say the same again.
+        if column.with_interval and not column.over:
+            outputs.append(column.output)
+    if len(outputs) == 1:
+        return {(task.name, outputs[0]): f"{task.name} {info.title}"}
 
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        return "| " + " | ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in rest)]) + " |\n"
-
-    return line(header) + line(rule) + "".join(line(row) for row in rows)
-
-
-def _text_row(name: str, result: dict[str, Any]) -> list[str]:
-    return [name, result["metric"], figure_cell(result["score"]), *["-"] * 7, str(result["num_utterances"])]
-
-
-def _audio_row(name: str, metric: str, figures: dict[str, Any]) -> list[str]:
-    outputs, gains = figures["outputs"], figures["improvement"]
-    return [
-        name,
-        metric,
-        figure_cell(outputs.get("codec")),
-        figure_cell(outputs.get("wiener")),
-        *(_short_cell(outputs.get(output)) for output in ("mixture", "oracle_codec", "oracle_wiener", "ideal_mask")),
-        figure_cell(gains.get("codec")),
-        figure_cell(gains.get("wiener")),
-        str(outputs["codec"]["n"]),
-    ]
+    measure = info.unit or info.title
+    titles = {}
+    for output in outputs:
+        titles[task.name, output] = f"{task.name} {output} {measure}"
+    return titles
 
 
-def _lookup(results: dict[str, Any], task: str, output: str) -> Figure | None:
-    result = results["tasks"].get(task, {})
-    return result.get("score") if output == "score" else result.get("outputs", {}).get(output)
-
-
-def figure_cell(figure: Figure | None) -> str:
-    """A figure and its interval, to one decimal."""
-    if figure is None or figure["value"] is None:
-        return "-"
-    return f"{_decimal(figure['value'])} [{_decimal(figure['lo'])}, {_decimal(figure['hi'])}]"
-
-
-def _short_cell(figure: Figure | None) -> str:
-    return "-" if figure is None or figure["value"] is None else _decimal(figure["value"])
-
-
-def _decimal(value: float) -> str:
-    return f"{round(value, 1) + 0.0:.1f}"  # adding zero turns -0.0 into 0.0
-
-
-def _notes(results: dict[str, Any]) -> list[str]:
-    notes = []
-    for name, result in results["tasks"].items():
-        if result["metric"] == "WER":
-            counts = (f"{result[kind]} {kind}" for kind in ("insertions", "deletions", "substitutions"))
-            notes.append(f"{name}: {', '.join(counts)} in {result['words']} words.")
-        elif result["metric"] == "BLEU":
-            notes.append(f"{name}: sacrebleu {result['signature']}.")
-        elif result["silent_references"]:
-            notes.append(f"{name}: {result['silent_references']} silent references are not scored.")
-    return notes
+def _lookup(of_task: Mapping[str, TaskResult], name: str, output: str) -> str:
+    task = of_task.get(name)
+    if task is None:
+        return NOTHING
+    return interval_cell(task.find(output))

@@ -1,1 +1,1 @@
-"""Self-supervised objectives for the front-end encoder."""
+"""Self-supervised objectives, from which stage 3 trains the encoder."""

@@ -1,60 +1,65 @@
-"""Masked prediction of codec codes (EnCodecMAE, Pepino et al. 2023, with one classifier per codebook)."""
+"""Masked prediction of the codec's codes, after HuBERT and EnCodecMAE."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from aio_toolkit.codec.usage import entropy_share
-from aio_toolkit.ssl.base import MaskedBatch
+from aio_toolkit.loss import Loss
+from aio_toolkit.ssl._figures import classify
+from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder, MaskedBatch, Objective
 
 
-class MaskedCodes(nn.Module):
-    """Predict the codec's codes of the hidden frames. Implements `ssl.base.Objective`."""
+class MaskedCodes(Objective):
+    """Predict the codec's codes of masked frames, with one linear classifier for each codebook.
+
+    That codec codes are worth predicting is EnCodecMAE's finding (Pepino et al. 2023). The rest of
+    it is not here: it removes masked frames from the encoder's input, adds a decoder that is told
+    their places, and trains a second time on clusters of its own states. Here masked frames are
+    replaced by a learned vector, the encoder itself predicts, and only masked frames count, as in
+    HuBERT (Hsu et al. 2021), whose labels are clusters. Weights that fall from codebook to codebook
+    are ours.
+
+    >>> objective = MaskedCodes(MaskedCodes.Config(), FeatureEncoder(6, 8), CodeSizes(2, 16))
+    >>> masked_BT = torch.tensor([[False, True, True]])
+    >>> features_BTF, codes_BTQ = torch.randn(1, 3, 6), torch.randint(16, (1, 3, 2))
+    >>> states = [torch.randn(1, 3, 8)]
+    >>> batch = MaskedBatch(features_BTF, codes_BTQ, torch.ones(1, 3) > 0, masked_BT, states)
+    >>> sorted(objective.loss(batch).figures)
+    ['accuracy_q0', 'accuracy_q1', 'label_usage', 'perplexity_q0', 'perplexity_q1']
+    """
+
+    codebook_weight_Q: torch.Tensor
 
     @dataclass
     class Config:
-        """Weighting.
+        """Weights of the codebooks.
 
         Attributes:
             num_codebooks: how many leading codebooks are predicted; all by default.
-            codebook_decay: the weight of codebook q is `codebook_decay ** q`: coarse codes carry the content.
+            codebook_decay: the weight of codebook q is `codebook_decay ** q`, before weights are
+                divided by their sum: coarse codes carry the content.
         """
 
         num_codebooks: int | None = None
         codebook_decay: float = 0.7
 
-    def __init__(self, config: Config, width: int, num_codebooks: int, codebook_size: int):
-        super().__init__()
-        self.num_codebooks = min(config.num_codebooks or num_codebooks, num_codebooks)
-        self.codebook_size = codebook_size
-        self.classifier = nn.Linear(width, self.num_codebooks * codebook_size)
-        weight_Q = config.codebook_decay ** torch.arange(self.num_codebooks).float()
+    def __init__(self, config: Config, encoder: FeatureEncoder, codes: CodeSizes):
+        super().__init__(config, encoder, codes)
+        wanted = config.num_codebooks or codes.num_codebooks
+        self.num_codebooks = min(wanted, codes.num_codebooks)
+        self.codebook_size = codes.codebook_size
+        num_logits = self.num_codebooks * self.codebook_size
+        self.classifier = nn.Linear(encoder.width, num_logits)
+        place_Q = torch.arange(self.num_codebooks).float()
+        weight_Q = config.codebook_decay**place_Q
+        # Divided by their sum, so that the learning rate may stay when codebooks are added.
         self.register_buffer("codebook_weight_Q", weight_Q / weight_Q.sum())
 
-    def loss(self, batch: MaskedBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Weighted cross-entropy over codebooks on the hidden frames, and accuracy and perplexity of each."""
-        codes_MQ = batch.codes_BTQ[batch.hidden_BT][:, : self.num_codebooks]
-        loss_Q, figures = classify(self.classifier(batch.states[-1][batch.hidden_BT]), codes_MQ, self.codebook_size)
-        return (loss_Q * self.codebook_weight_Q).sum(), figures
-
-    def after_step(self, encoder: nn.Module) -> None:
-        """Nothing follows the encoder."""
-
-
-def classify(logit_MX: torch.Tensor, label_MQ: torch.Tensor, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Cross-entropy (Q,) of Q classifiers of `size` classes side by side, and figures of each.
-
-    Accuracy, perplexity, and the entropy of the labels as a share of what is possible: few labels are easy to predict,
-    so a high accuracy means little where the share is low.
-    """
-    M, Q = label_MQ.shape
-    logit_MQV = logit_MX.float().view(M, Q, size)
-    loss_Q = F.cross_entropy(logit_MQV.transpose(1, 2), label_MQ, reduction="none").mean(0)
-    accuracy_Q = (logit_MQV.detach().argmax(-1) == label_MQ).float().mean(0)
-    counts_QV = torch.zeros(Q, size, device=label_MQ.device)
-    counts_QV.scatter_add_(1, label_MQ.T, torch.ones(Q, M, device=label_MQ.device))
-    figures = {f"accuracy_q{q}": accuracy_Q[q] for q in range(Q)}
-    figures |= {f"perplexity_q{q}": loss_Q[q].detach().exp() for q in range(Q)}
-    return loss_Q, figures | {"label_usage": entropy_share(counts_QV).mean()}
+    def loss(self, batch: MaskedBatch) -> Loss:
+        """Weighted cross-entropy over codebooks; accuracy and perplexity of each."""
+        label_MQ = batch.codes_MQ[:, : self.num_codebooks]
+        logit_MX = self.classifier(batch.state_MD)
+        loss_Q, figures = classify(logit_MX, label_MQ, self.codebook_size)
+        weighted_Q = loss_Q * self.codebook_weight_Q
+        return Loss(weighted_Q.sum(), figures)

@@ -4,8 +4,8 @@ set -euo pipefail
 set -f # a value like layers=[1,*] is no file pattern
 
 # Options: name=default # meaning. --help prints these lines, so each stays on one.
-stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring
-stop_stage=6                          # last stage to run
+stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring, 7 analysis
+stop_stage=7                          # last stage to run
 ngpu=0                                # number of GPUs to train on; 0: the CPU
 nj=4                                  # parallel jobs of tokenization and scoring
 seed=                                 # seed of stage 4; empty: the one in train_config
@@ -16,9 +16,11 @@ vocab_size=200                        # number of SentencePiece tokens
 local_data_opts=                      # arguments of local/data.sh
 codec=                                # trained codec: a folder or a known name; empty: train one with codec_config
 codec_config=conf/codec.yaml          # configuration of the codec
-frontend_config=conf/frontend.yaml    # which features the encoder gets
+frontend_config=../TEMPLATE/conf/frontend.yaml # which features the encoder gets
+tasks_config=conf/tasks.yaml          # the tasks that the data hold
 ssl_config=conf/train_ssl.yaml        # configuration of stage 3
 train_config=conf/train_aio.yaml      # configuration of stage 4
+adapt_config=                         # configuration of an adaptation, which stage 4 makes instead of a training
 decode_config=conf/decode.yaml        # configuration of stage 5
 codec_args=                           # key=value pairs that win over codec_config
 ssl_args=                             # key=value pairs that win over ssl_config
@@ -27,6 +29,7 @@ decode_args=                          # key=value pairs that win over decode_con
 dumpdir=dump                          # folder of codes and features, of one codec
 expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
+parts=                                # packages of further parts, separated by spaces
 python=python                         # Python interpreter; the default is the one of tools/venv
 
 help_message() {
@@ -109,7 +112,7 @@ stem() {
 for name in stage stop_stage ngpu nj vocab_size ${seed:+seed}; do
     [[ ${!name} =~ ^[0-9]+$ ]] || fail "option --$name is a number, not '${!name}'."
 done
-[ "$stage" -le 6 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 6."
+[ "$stage" -le 7 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 7."
 
 . ./path.sh
 
@@ -129,9 +132,11 @@ if [ -z "$codec" ]; then
     codec=$expdir/$(stem "$codec_config")$(suffix "$codec_args")
 fi
 ssl_exp=$expdir/$(stem "$ssl_config")$(suffix "$ssl_args")
-aio_exp=$expdir/${tag:-$(stem "$train_config")$(suffix "$train_args $ssl_args")}
+aio_exp=$expdir/${tag:-$(stem "${adapt_config:-$train_config}")$(suffix "$train_args $ssl_args")}
 decode_name=$(stem "$decode_config")$(suffix "$decode_args")
-token=$dumpdir/token
+units=$dumpdir/units
+common=(--tasks_config "$tasks_config" ${parts:+--parts $parts})
+corpus=(--data data --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set")
 splits=$(printf '%s\n' "$train_set" "$dev_set" $test_sets | awk '!seen[$0]++' | xargs)
 data_dirs=$(printf 'data/%s ' $splits)
 dump_dirs=$(printf "$dumpdir/%s " $splits)
@@ -139,39 +144,43 @@ decode_dirs=$(for split in $test_sets; do printf '%s ' "$aio_exp/${decode_name}_
 
 if begin 1 "data preparation" "local/data.sh $local_data_opts" "$data_dirs"; then
     logged "$expdir/data.log" local/data.sh $local_data_opts
-    logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs
+    logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs "${common[@]}"
     end
 fi
 
-if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$token"; then
+if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$units"; then
     for split in $splits; do need 1 "data/$split/wav.scp"; done
     if $train_codec; then
-        logged "$codec/train_codec.log" "$python" -m aio_toolkit.bin.train_codec --config "$codec_config" \
-            --data "data/$train_set" --dev "data/$dev_set" --out "$codec" --set "${trainer[@]}" $codec_args
+        logged "$codec/train_codec.log" "$python" -m aio_toolkit.bin.train_codec "${common[@]}" \
+            --config "$codec_config" --data "data/$train_set" --dev "data/$dev_set" --out "$codec" \
+            --set "${trainer[@]}" $codec_args
     fi
     for split in $splits; do
-        logged "$dumpdir/tokenize_$split.log" "$python" -m aio_toolkit.bin.tokenize --codec "$codec" \
+        logged "$dumpdir/encode_$split.log" "$python" -m aio_toolkit.bin.encode_data "${common[@]}" --codec "$codec" \
             --frontend "$frontend_config" --data "data/$split" --out "$dumpdir/$split" --nj "$nj"
     done
-    logged "$dumpdir/train_tokenizer.log" "$python" -m aio_toolkit.bin.train_tokenizer --data "data/$train_set" \
-        --out "$token" --vocab_size "$vocab_size"
+    logged "$dumpdir/fit_units.log" "$python" -m aio_toolkit.bin.fit_units "${common[@]}" --data "data/$train_set" \
+        --out "$units" --set "units.text.vocab_size=$vocab_size" "units.audio.codec=$codec"
     end
 fi
 
 if begin 3 "SSL pre-training" "$ssl_config $dumpdir/$train_set $dumpdir/$dev_set" "$ssl_exp"; then
     need 2 "$dumpdir"/{"$train_set","$dev_set"}/{feats,codes_wav}.scp
-    logged "$ssl_exp/train_ssl.log" "$python" -m aio_toolkit.bin.train_ssl --config "$ssl_config" --data data \
-        --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set" --out "$ssl_exp" --set "${trainer[@]}" $ssl_args
+    logged "$ssl_exp/train_ssl.log" "$python" -m aio_toolkit.bin.train_ssl "${common[@]}" --config "$ssl_config" \
+        "${corpus[@]}" --out "$ssl_exp" --set "${trainer[@]}" $ssl_args
     end
 fi
 
-if begin 4 "AIO training" "$train_config $dumpdir/$train_set $dumpdir/$dev_set $token $ssl_exp" "$aio_exp"; then
-    need 2 "$dumpdir"/{"$train_set","$dev_set"}/feats.scp "$token/bpe.model"
-    if $train_codec; then need 2 "$codec/codec.safetensors"; fi
+if begin 4 "AIO training" "${adapt_config:-$train_config} $dumpdir/$train_set $dumpdir/$dev_set $units $ssl_exp" "$aio_exp"; then
+    need 2 "$dumpdir"/{"$train_set","$dev_set"}/feats.scp "$units"
     need 3 "$ssl_exp/model.pt"
-    logged "$aio_exp/train_aio.log" "$python" -m aio_toolkit.bin.train_aio --config "$train_config" --data data \
-        --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set" --ssl "$ssl_exp" --codec "$codec" --token "$token" \
-        --out "$aio_exp" --set "${trainer[@]}" $train_args
+    if [ -n "$adapt_config" ]; then
+        command=(adapt --config "$adapt_config")
+    else
+        command=(train_aio --config "$train_config" --ssl "$ssl_exp")
+    fi
+    logged "$aio_exp/train_aio.log" "$python" -m "aio_toolkit.bin.${command[0]}" "${command[@]:1}" "${common[@]}" \
+        "${corpus[@]}" --units "$units" --out "$aio_exp" --set "${trainer[@]}" $train_args
     end
 fi
 
@@ -180,9 +189,9 @@ if begin 5 "decoding" "$aio_exp $codec $test_sets" "$decode_dirs"; then
     for split in $test_sets; do
         need 2 "$dumpdir/$split/feats.scp"
         out=$aio_exp/${decode_name}_$split
-        logged "$out.log" "$python" -m aio_toolkit.bin.decode --model "$aio_exp" --codec "$codec" \
+        logged "$out.log" "$python" -m aio_toolkit.bin.decode "${common[@]}" --model "$aio_exp" \
             --data "data/$split" --dump "$dumpdir/$split" --out "$out" \
-            --config "$decode_config" ${decode_args:+--set $decode_args}
+            --config "$decode_config" --set "decoders.audio.codec=$codec" $decode_args
     done
     end
 fi
@@ -191,7 +200,15 @@ if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
     for split in $test_sets; do
         out=$aio_exp/${decode_name}_$split
         need 5 "$out/decode.json"
-        logged "$out.score.log" "$python" -m aio_toolkit.bin.score --data "data/$split" --decode "$out" --nj "$nj"
+        logged "$out.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "data/$split" \
+            --decode "$out" --nj "$nj"
     done
+    end
+fi
+
+if begin 7 "analysis" "$aio_exp $dumpdir/$dev_set" "ROUTING.md, routing.json and routing.png in $aio_exp"; then
+    need 4 "$aio_exp/model.pt"
+    logged "$aio_exp/routing.log" "$python" -m aio_toolkit.bin.routing "${common[@]}" --model "$aio_exp" \
+        --data "data/$dev_set" --dump "$dumpdir/$dev_set" --out "$aio_exp"
     end
 fi

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from aio_toolkit.codec.adversary import Adversary, AdversaryConfig
+from aio_toolkit.codec.adversary import Adversary
 
 
 @pytest.fixture(scope="module")
 def adversary():
     torch.manual_seed(0)
-    return Adversary(AdversaryConfig(weight=1.0, periods=[2], fft_sizes=[256]), 16000)
+    return Adversary(Adversary.Config(weight=1.0, periods=[2], fft_sizes=[256]), 16000)
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def test_the_losses_are_the_packages_formulas(adversary, waves):
     estimate, reference = waves
     loss = adversary(estimate, reference)
     fakes, reals = adversary.judge(estimate[:, None]), adversary.judge(reference[:, None])
-    discriminator = sum((f[-1] ** 2).mean() + ((1 - r[-1]) ** 2).mean() for f, r in zip(fakes, reals, strict=True))
+    discriminator = sum(
+        (f[-1] ** 2).mean() + ((1 - r[-1]) ** 2).mean() for f, r in zip(fakes, reals, strict=True)
+    )
     generator = sum(((1 - f[-1]) ** 2).mean() for f in fakes)
     features = 0.0
     for fake, real in zip(fakes, reals, strict=True):

@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from aio_toolkit.codec import inference
-from aio_toolkit.codec.dac import DacCodec, DacConfig, build_dac
+from aio_toolkit.codec.dac import Dac
+from aio_toolkit.codec.dac_model import build_dac
 from aio_toolkit.codec.inference import Convolution, ResidualUnit, Snake, TransposedConvolution
 
-CONFIG = DacConfig(16000, 4, [5, 3, 2], 8, 16, [2, 3, 5], 3, 11, 4)
+CONFIG = Dac.Config(16000, 4, [5, 3, 2], 8, 16, [2, 3, 5], 3, 11, 4)
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,9 @@ def no_gradients():
 
 
 def close(actual, expected, tolerance=1e-5):
-    torch.testing.assert_close(actual, expected, atol=tolerance * expected.abs().max().item(), rtol=0)
+    torch.testing.assert_close(
+        actual, expected, atol=tolerance * expected.abs().max().item(), rtol=0
+    )
 
 
 def with_random_snakes(module):
@@ -46,7 +49,9 @@ def test_the_activation_is_bit_equal_to_the_packages(layout):
 
 
 @pytest.mark.parametrize("S", [9, 100, 1001])
-@pytest.mark.parametrize(("inputs", "outputs", "kernel", "stride", "dilation"), [(1, 8, 7, 1, 1), (6, 5, 3, 2, 4)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "stride", "dilation"), [(1, 8, 7, 1, 1), (6, 5, 3, 2, 4)]
+)
 def test_a_convolution_is_torch_s(S, inputs, outputs, kernel, stride, dilation):
     theirs = nn.Conv1d(inputs, outputs, kernel, stride, padding=3, dilation=dilation)
     x_BXS = torch.randn(2, inputs, S)
@@ -90,13 +95,20 @@ def test_every_layer_is_replaced():
     model = build_dac(CONFIG)
     inference.prepare(model)
     plain = nn.Conv1d, nn.ConvTranspose1d
-    assert not [layer for net in (model.encoder, model.decoder) for layer in net.modules() if type(layer) in plain]
+    assert not [
+        layer
+        for net in (model.encoder, model.decoder)
+        for layer in net.modules()
+        if type(layer) in plain
+    ]
     assert not [layer for layer in model.modules() if hasattr(layer, "weight_g")]
 
 
 def test_lengths_are_rounded_to_few_that_are_little_more():
     rounded = [inference._rounded(steps) for steps in range(1, 10_000)]
-    assert all(steps <= more < max(1.25 * steps, steps + 16) for steps, more in enumerate(rounded, 1))
+    assert all(
+        steps <= more < max(1.25 * steps, steps + 16) for steps, more in enumerate(rounded, 1)
+    )
     assert len(set(rounded)) < 50
 
 
@@ -106,7 +118,7 @@ def test_bfloat16_hears_nearly_the_same():
     for precision in ("float32", "bfloat16"):
         model = build_dac(CONFIG)
         model.load_state_dict(state)
-        codecs[precision] = DacCodec(model, "name", "hash", precision)
+        codecs[precision] = Dac(model, "name", "hash", precision)
     wave_BS = torch.randn(2, 3000)
     encoded = {precision: codec.encode(wave_BS) for precision, codec in codecs.items()}
     assert encoded["bfloat16"].latents_BTC.dtype == torch.float32

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from aio_toolkit.data.audio import (
+    Subtype,
     notice_resampling,
     read_audio,
     read_header,
@@ -41,7 +42,7 @@ def _raises(spec, *parts: str, rate: int = RATE) -> None:
         assert part in message
 
 
-def test_pcm_survives_writing_and_reading_bit_for_bit(tmp_path):
+def test_pcm_survives_writing_and_reading_bit_identically(tmp_path):
     integers = np.arange(-(2**15), 2**15, 7, dtype=np.int16)
     write_wav(tmp_path / "a.wav", integers / 2**15, RATE)
     assert np.array_equal(read_audio(str(tmp_path / "a.wav"), RATE) * 2**15, integers)
@@ -49,7 +50,7 @@ def test_pcm_survives_writing_and_reading_bit_for_bit(tmp_path):
 
 def test_float_wavs_keep_what_pcm_would_clip(tmp_path, capsys):
     wave = 3 * _noise()
-    write_wav(tmp_path / "a.wav", wave, RATE, subtype="FLOAT")
+    write_wav(tmp_path / "a.wav", wave, RATE, Subtype.float_32)
     assert np.array_equal(read_audio(str(tmp_path / "a.wav"), RATE), wave)
     assert capsys.readouterr().err == ""
 
@@ -57,7 +58,8 @@ def test_float_wavs_keep_what_pcm_would_clip(tmp_path, capsys):
 def test_clipping_is_counted_in_a_warning(tmp_path, capsys):
     write_wav(tmp_path / "a.wav", np.array([0.0, 1.5, -2.0, 1.0]), RATE)
     assert "2 of 4 samples" in capsys.readouterr().err
-    assert read_audio(str(tmp_path / "a.wav"), RATE).tolist() == [0.0, 1 - 2**-15, -1.0, 1 - 2**-15]
+    largest = 1 - 2**-15
+    assert read_audio(str(tmp_path / "a.wav"), RATE).tolist() == [0.0, largest, -1.0, largest]
 
 
 def test_a_diverged_wave_is_not_written(tmp_path):
@@ -107,7 +109,9 @@ def test_a_path_that_looks_like_an_offset_is_read_as_a_file(tmp_path, wav):
 def test_stereo_is_averaged(tmp_path):
     left, right = _noise(), _noise(seed=1)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), RATE, subtype="FLOAT")
-    np.testing.assert_allclose(read_audio(str(tmp_path / "a.wav"), RATE), (left + right) / 2, atol=1e-7)
+    np.testing.assert_allclose(
+        read_audio(str(tmp_path / "a.wav"), RATE), (left + right) / 2, atol=1e-7
+    )
 
 
 def test_another_rate_is_resampled_and_said_once(tmp_path, capsys):
@@ -122,9 +126,17 @@ def test_another_rate_is_resampled_and_said_once(tmp_path, capsys):
     np.testing.assert_allclose(wave[100:-100], expected[100:-100], atol=2e-3)
 
 
-@pytest.mark.parametrize(("size", "rates"), [(1, (8000, 16000)), (4411, (44100, 16000)), (999, (48000, 16000))])
+@pytest.mark.parametrize(
+    ("size", "rates"),
+    [(1, (8000, 16000)), (4411, (44100, 16000)), (999, (48000, 16000))],
+)
 def test_the_resampled_length_is_foretold(size, rates):
     assert len(resample(_noise(size), *rates)) == resampled_length(size, *rates)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resampling_keeps_the_precision(dtype):
+    assert resample(_noise().astype(dtype), 44100, 16000).dtype == dtype
 
 
 def test_a_header_says_what_reading_would_find(tmp_path, wav):
@@ -182,7 +194,8 @@ def test_a_command_that_writes_nothing_or_no_audio_is_named(wav):
 
 
 def test_features_in_place_of_audio_are_refused(tmp_path):
-    kaldiio.save_ark(str(tmp_path / "x.ark"), {"a": np.ones((3, 2), np.float32)}, scp=str(tmp_path / "x.scp"))
+    features = {"a": np.ones((3, 2), np.float32)}
+    kaldiio.save_ark(str(tmp_path / "x.ark"), features, scp=str(tmp_path / "x.scp"))
     spec = (tmp_path / "x.scp").read_text().split()[1]
     _raises(spec, "holds a matrix without a sample rate")
 
@@ -193,9 +206,13 @@ def test_a_wrong_offset_is_named(tmp_path):
 
 
 def test_importing_the_module_loads_no_heavy_library():
-    code = "import sys, aio_toolkit.data.datadir; print([m for m in ('torch', 'scipy') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"
+    code = (
+        "import sys, aio_toolkit.data.validate; "
+        "print([m for m in ('torch', 'scipy') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_wave_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Data dirs: what is written comes back, and what is wrong is told."""
 
-import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +10,16 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aio_toolkit.bin import validate_data_dir as validate_command
 from aio_toolkit.data.audio import write_wav
-from aio_toolkit.data.datadir import KNOWN_FILES, Utterance, read_data_dir, validate_data_dir, write_data_dir
+from aio_toolkit.data.datadir import Utterance, read_data_dir, write_data_dir
+from aio_toolkit.data.layout import Layout
+from aio_toolkit.data.validate import validate_data_dir
 from aio_toolkit.errors import AioError
+from aio_toolkit.tasks import load_tasks
 
+TASKS_CONFIG = Path(__file__).parents[2] / "egs" / "TEMPLATE" / "conf" / "tasks.yaml"
+TASKS = load_tasks(TASKS_CONFIG)
 RATE = 8000
 
 
@@ -27,11 +33,12 @@ def utterances(tmp_path):
 
     def audio(id: str, *targets: str) -> Utterance:
         waves = {target: wav(f"{id}_{target}") for target in targets}
-        return Utterance(id, id.split("-")[0], "someone", wav(id), 400, targets=waves)
+        return Utterance(id, TASKS[id.split("-")[0]], "someone", wav(id), 400, waves)
 
+    both = {"text": "GOOD MORNING", "text.fr": "bonjour à tous"}
     return [
-        Utterance("asr-1", "asr", "ann", wav("asr-1"), 400, {"text": "GOOD MORNING"}),
-        Utterance("st-1", "st", "bob", wav("st-1"), 400, {"text": "GOOD MORNING", "text.fr": "bonjour à tous"}),
+        Utterance("asr-1", TASKS["asr"], "ann", wav("asr-1"), 400, {"text": "GOOD MORNING"}),
+        Utterance("st-1", TASKS["st"], "bob", wav("st-1"), 400, both),
         audio("sep-1", "spk1", "spk2"),
         audio("enh-1", "speech"),
         audio("sound-1", "sound1", "sound2"),
@@ -42,13 +49,13 @@ def utterances(tmp_path):
 
 @pytest.fixture
 def data(tmp_path, utterances):
-    write_data_dir(tmp_path / "data", utterances)
+    write_data_dir(tmp_path / "data", utterances, TASKS)
     return tmp_path / "data"
 
 
 def _problem(data, *parts: str, audio: bool = False) -> str:
     with pytest.raises(AioError) as caught:
-        validate_data_dir(data, RATE) if audio else read_data_dir(data)
+        validate_data_dir(data, TASKS, RATE) if audio else read_data_dir(data, TASKS)
     message = str(caught.value)
     for part in (str(data), *parts):
         assert part in message
@@ -62,27 +69,32 @@ def _edit(path, old: str, new: str) -> None:
 
 
 def test_reads_back_what_it_wrote(data, utterances):
-    assert read_data_dir(data) == sorted(utterances, key=lambda u: u.id)
-    validate_data_dir(data, RATE)
+    assert read_data_dir(data, TASKS) == sorted(utterances, key=lambda u: u.id)
+    validate_data_dir(data, TASKS, RATE)
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=8)
+sentences = st.lists(words, min_size=1, max_size=4).map(" ".join)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.dictionaries(words, st.lists(words, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=5))
+@given(st.dictionaries(words, sentences, min_size=1, max_size=5))
 def test_any_printable_ids_and_texts_come_back(tmp_path_factory, texts):
     directory = tmp_path_factory.mktemp("data")
-    utterances = [Utterance(f"asr-{id}", "asr", "s", "a b.wav", 1, {"text": text}) for id, text in texts.items()]
-    write_data_dir(directory, utterances)
-    assert {u.id: u for u in read_data_dir(directory)} == {u.id: u for u in utterances}
+    utterances = [
+        Utterance(f"asr-{id}", TASKS["asr"], "s", "a b.wav", 1, {"text": text})
+        for id, text in texts.items()
+    ]
+    write_data_dir(directory, utterances, TASKS)
+    read = read_data_dir(directory, TASKS)
+    assert {u.id: u for u in read} == {u.id: u for u in utterances}
     keys = [line.split(b" ")[0] for line in (directory / "text").read_bytes().splitlines()]
     assert keys == sorted(keys)  # bytes: C order
 
 
 def test_files_of_an_earlier_version_go(data, utterances):
     (data / "notes.txt").write_text("mine")
-    write_data_dir(data, utterances[:1])
+    write_data_dir(data, utterances[:1], TASKS)
     names = {path.name for path in data.iterdir()}
     assert names == {"wav.scp", "utt2task", "utt2spk", "utt2num_samples", "text", "notes.txt"}
 
@@ -95,17 +107,18 @@ def test_a_folder_without_wav_scp_is_unfinished(data):
 def test_writing_refuses_what_reading_would_refuse(tmp_path, utterances):
     asr = utterances[0]
     for bad, part in [
-        ([asr, asr], "asr-1 comes twice"),
+        ([asr, asr], "asr-1 appears twice"),
         ([], "there are no utterances"),
         ([replace(asr, id="asr 1")], "holds white space"),
-        ([replace(asr, texts={"text": " "})], "text: asr-1 has the value ' '"),
-        ([replace(asr, texts={"text": "two\nlines"})], "expected one line"),
+        ([replace(asr, answers={"text": " "})], "text: asr-1 has the value ' '"),
+        ([replace(asr, answers={"text": "two\nlines"})], "expected one line"),
         ([replace(asr, num_samples=0)], "asr-1 has 0 samples"),
-        ([replace(asr, texts={"text": "A", "text.de": "B"})], "text 'text.de', which no task reads"),
-        ([replace(asr, targets={"speech": "a.wav"})], "is of task asr, which has no such target"),
+        ([replace(asr, answers={"text": "A", "text.de": "B"})], "'text.de', which no task reads"),
+        ([replace(asr, answers={"text": "A", "speech": "a.wav"})], "asr, which has no such target"),
+        ([replace(asr, task=replace(TASKS["asr"], name="tags"))], "has unknown task 'tags'"),
     ]:
         with pytest.raises(AioError, match=part):
-            write_data_dir(tmp_path / "bad", bad)
+            write_data_dir(tmp_path / "bad", bad, TASKS)
     assert not (tmp_path / "bad").exists()
 
 
@@ -117,13 +130,14 @@ def test_a_missing_file_is_named(data, name):
 
 def test_a_double_id_is_told_with_its_line(data):
     _edit(data / "utt2spk", "asr-1 ann\n", "asr-1 ann\nasr-1 ann\n")
-    _problem(data, "utt2spk line 2: asr-1 comes twice")
+    _problem(data, "utt2spk line 2: asr-1 appears twice")
 
 
 def test_unsorted_lines_are_told_with_the_remedy(data):
     lines = (data / "wav.scp").read_text().splitlines(keepends=True)
     (data / "wav.scp").write_text("".join([lines[1], lines[0], *lines[:1:-1]]))
-    message = _problem(data, "wav.scp line 2: asr-1 follows enh-1: not sorted", "LC_ALL=C sort")
+    expected = "wav.scp line 2: asr-1 follows enh-1: not sorted"
+    message = _problem(data, expected, "LC_ALL=C sort")
     assert message.count("not sorted") == 1
 
 
@@ -143,9 +157,14 @@ def test_windows_line_ends_are_told(data):
 
 
 @pytest.mark.parametrize("line", ["asr-1", "asr-1 ", "asr-1 \t "])
-def test_an_empty_transcript_is_told(data, line):
+def test_an_empty_text_is_told(data, line):
     _edit(data / "text", "asr-1 GOOD MORNING", line)
-    _problem(data, "text line 1: asr-1 has an empty transcript", "Drop the utterance")
+    _problem(data, "text line 1: asr-1 has an empty answer", "Drop the utterance")
+
+
+def test_a_wave_without_name_is_told(data):
+    _edit(data / "speech.scp", (data / "speech.scp").read_text(), "enh-1\n")
+    _problem(data, "speech.scp line 1: enh-1 has no value, expected 'id value'")
 
 
 def test_a_line_without_value_is_told(data):
@@ -168,21 +187,24 @@ def test_a_wave_without_task_is_told(data):
     _problem(data, "enh-1 is in wav.scp but not in utt2task")
 
 
-@pytest.mark.parametrize(("file", "id"), [("spk2.scp", "sep-1"), ("sound2.scp", "sound-1"), ("text.fr", "st-1")])
+@pytest.mark.parametrize(
+    ("file", "id"),
+    [("spk2.scp", "sep-1"), ("sound2.scp", "sound-1"), ("text.fr", "st-1")],
+)
 def test_a_missing_target_is_told(data, file, id):
     lines = (data / file).read_text().splitlines(keepends=True)
     (data / file).write_text("".join(line for line in lines if not line.startswith(id)))
     _problem(data, f"{id} of task", f"is not in {file}")
 
 
-def test_a_target_of_another_task_is_told(data):
+def test_a_wave_of_another_task_is_told(data):
     (data / "speech.scp").write_text("asr-1 x.wav\n" + (data / "speech.scp").read_text())
     _problem(data, "speech.scp: asr-1 is of task asr, which has no such target")
 
 
 def test_an_unknown_task_is_told_with_the_known_ones(data):
     _edit(data / "utt2task", "asr-1 asr", "asr-1 asrr")
-    _problem(data, "unknown task 'asrr'", "asr, st, sep, enh, sound, music")
+    _problem(data, "asr-1 has unknown task 'asrr'", "asr, st, sep, enh, sound, music")
 
 
 def test_an_id_without_its_task_as_prefix_is_told(data):
@@ -197,9 +219,10 @@ def test_a_length_that_is_no_length_is_told(data, value):
 
 
 def test_many_problems_come_in_one_message_with_their_count(data):
-    for name in KNOWN_FILES:
+    files = Layout.of(TASKS).all_files
+    for name in files:
         _edit(data / name, "\n", "\r\n")
-    message = _problem(data, f"{len(KNOWN_FILES)} problems", f"and {len(KNOWN_FILES) - 10} more")
+    message = _problem(data, f"{len(files)} problems", f"and {len(files) - 10} more")
     assert len(message.splitlines()) == 12
 
 
@@ -211,9 +234,18 @@ def test_audio_problems_name_file_and_utterance(data, tmp_path):
     wave = np.full(400, 0.1, np.float32)
     wave[7] = np.nan
     soundfile.write(wavs / "sep-1_spk2.wav", wave, RATE, subtype="FLOAT")
-    _problem(data, "4 problems", "wav.scp: asr-1: audio file", "speech.scp: enh-1:", "is empty", audio=True)
-    _problem(data, "st-1: ", "is not audio", "spk2.scp: sep-1: ", "NaN or Inf, first at sample 7", audio=True)
-    assert len(read_data_dir(data)) == 7
+    message = _problem(data, "4 problems", audio=True)
+    for part in (
+        "wav.scp: asr-1: audio file",
+        "speech.scp: enh-1:",
+        "is empty",
+        "st-1: ",
+        "is not audio",
+        "spk2.scp: sep-1: ",
+        "NaN or Inf, first at sample 7",
+    ):
+        assert part in message
+    assert len(read_data_dir(data, TASKS)) == 7
 
 
 def test_a_target_of_another_length_than_the_mixture_is_told(data, tmp_path):
@@ -223,7 +255,7 @@ def test_a_target_of_another_length_than_the_mixture_is_told(data, tmp_path):
 
 def test_lengths_are_compared_at_the_recipes_rate(data, tmp_path, capsys):
     write_wav(tmp_path / "wavs" / "asr-1.wav", np.full(200, 0.1), RATE // 2)
-    validate_data_dir(data, RATE)
+    validate_data_dir(data, TASKS, RATE)
     write_wav(tmp_path / "wavs" / "asr-1.wav", np.full(400, 0.1), RATE // 2)
     _problem(data, f"has 800 samples at {RATE} Hz", audio=True)
 
@@ -233,15 +265,56 @@ def test_a_failing_pipe_names_the_utterance(data):
     _problem(data, "wav.scp: asr-1: command 'false' failed with status 1", audio=True)
 
 
-def _command(*args) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "aio_toolkit.bin.validate_data_dir", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True)
+@pytest.fixture
+def command(monkeypatch):
+    """Runs the command in this process, which has its slow imports."""
+
+    def run(*args) -> None:
+        options = ["--tasks_config", str(TASKS_CONFIG), "--sample_rate", str(RATE)]
+        monkeypatch.setattr(sys, "argv", ["validate_data_dir", *map(str, args), *options])
+        validate_command.main()
+
+    return run
 
 
-def test_the_command_tells_good_from_bad(data, tmp_path):
-    done = _command(data, "--sample_rate", RATE)
-    assert (done.returncode, done.stdout) == (0, f"{data} is in order\n")
+def test_the_command_says_what_is_valid(data, command, capsys):
+    command(data)
+    assert capsys.readouterr().out == f"{data} is valid\n"
+
+
+def test_the_command_ends_with_one_line_where_audio_is_missing(data, tmp_path, command):
     (tmp_path / "wavs" / "asr-1.wav").unlink()
-    assert _command(data, "--sample_rate", RATE, "--no_audio").returncode == 0
-    done = _command(data, "--sample_rate", RATE)
-    assert done.returncode == 1 and "error: " in done.stderr and "Traceback" not in done.stderr
+    with pytest.raises(SystemExit) as caught:
+        command(data)
+    assert caught.value.code.startswith(f"error: {data}: wav.scp: asr-1: ")
+    assert "\n" not in caught.value.code
+
+
+def test_the_command_leaves_audio_alone_if_told(data, tmp_path, command, capsys):
+    (tmp_path / "wavs" / "asr-1.wav").unlink()
+    command(data, "--no_audio")
+    assert capsys.readouterr().out == f"{data} is valid\n"
+
+
+def test_the_waves_of_an_utterance_are_the_input_and_its_targets_in_the_tasks_order(utterances):
+    enh = utterances[3]
+    assert enh.waves == {"wav.scp": enh.wav, "speech.scp": enh.answers["speech"]}
+    assert list(utterances[6].waves) == ["wav.scp", *(f"{t}.scp" for t in TASKS["music"].targets)]
+
+
+def test_a_text_is_no_wave_even_of_an_utterance_with_waves(data, utterances):
+    sep = replace(utterances[2], answers=utterances[2].answers | {"text": "GOOD MORNING"})
+    write_data_dir(data, [sep], TASKS)
+    (read,) = read_data_dir(data, TASKS)
+    assert read.answers["text"] == "GOOD MORNING"
+    assert list(read.waves) == ["wav.scp", "spk1.scp", "spk2.scp"]
+
+
+def test_files_of_targets_that_no_task_has_are_left_alone(data):
+    few = {name: TASKS[name] for name in ("asr", "st")}
+    with pytest.raises(AioError, match="unknown task 'enh'. Known tasks: asr, st"):
+        read_data_dir(data, few)
+    only_text = [u for u in read_data_dir(data, TASKS) if u.task.name in few]
+    write_data_dir(data, only_text, few)
+    assert (data / "speech.scp").exists()
+    assert read_data_dir(data, few) == only_text

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aio_toolkit.data.mixing import convolve_rir, pad_or_crop, peak_normalise, scale_to_snr
+from aio_toolkit.data.mixing import convolve_rir, mix, pad_or_crop, peak_normalise, scale_to_snr
 
 
 def _noise(size: int, seed: int = 0) -> np.ndarray:
@@ -18,7 +18,10 @@ def test_scaled_noise_has_the_ratio_asked_for(snr_db):
     assert scaled.dtype == np.float32
 
 
-@pytest.mark.parametrize(("signal", "noise"), [(np.zeros(8), np.ones(8)), (np.ones(8), np.zeros(8))])
+@pytest.mark.parametrize(
+    ("signal", "noise"),
+    [(np.zeros(8), np.ones(8)), (np.ones(8), np.zeros(8))],
+)
 def test_silence_has_no_ratio_and_leaves_the_noise_alone(signal, noise):
     assert np.array_equal(scale_to_snr(signal, noise, 3.0), noise)
 
@@ -51,10 +54,42 @@ def test_room_keeps_length_and_time_of_the_direct_path():
 
 def test_one_gain_for_all_waves_keeps_sums():
     first, second = _noise(300), _noise(300, seed=1)
-    mixture, first_scaled, second_scaled = peak_normalise([first + second, first, second], peak=0.7)
-    np.testing.assert_allclose(mixture, first_scaled + second_scaled, atol=1e-6)
-    assert max(np.abs(w).max() for w in (mixture, first_scaled, second_scaled)) == pytest.approx(0.7)
+    scaled = peak_normalise([first + second, first, second], peak=0.7)
+    np.testing.assert_allclose(scaled[0], scaled[1] + scaled[2], atol=1e-6)
+    assert max(np.abs(wave).max() for wave in scaled) == pytest.approx(0.7)
 
 
 def test_silence_is_not_amplified():
     assert np.array_equal(peak_normalise([np.zeros(4), np.zeros(0)])[0], np.zeros(4))
+
+
+def _in_16_bits(wave: np.ndarray) -> np.ndarray:
+    steps = wave.astype(np.float64) * 2**15
+    assert np.array_equal(steps, np.round(steps))
+    return steps.astype(int)
+
+
+def test_16_bit_files_of_targets_and_background_add_up_to_the_mixture():
+    targets = {"a": _noise(301), "b": _noise(301, seed=1)}
+    background = _noise(301, seed=2)
+    made = mix(targets, background, peak=0.5)
+    largest = max(
+        np.abs(w).max() for w in (*targets.values(), background, sum(targets.values(), background))
+    )
+    rest = np.round(background * (0.5 / largest) * 2**15).astype(int)
+    total = sum(_in_16_bits(wave) for wave in made.targets.values()) + rest
+    assert np.array_equal(_in_16_bits(made.input), total)
+
+
+def test_the_loudest_of_mixture_and_targets_has_the_peak():
+    # Two waves that cancel: the targets are louder than their sum.
+    wave = _noise(300)
+    made = mix({"a": wave, "b": -0.9 * wave}, peak=0.7)
+    assert np.abs(made.targets["a"]).max() == pytest.approx(0.7, abs=2**-15)
+    assert np.abs(made.input).max() < 0.1
+
+
+def test_a_mixture_without_targets_is_its_background():
+    made = mix({}, np.array([0.5, -0.25]), peak=0.5)
+    assert made.input.tolist() == [0.5, -0.25]
+    assert made.targets == {}

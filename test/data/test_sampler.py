@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aio_toolkit.data.sampler import TaskBatchSampler, fixed_batches
+from aio_toolkit.data.sampler import Schedule, TaskBatchSampler, fixed_batches
 from aio_toolkit.errors import AioError
 
 TASKS = ["a"] * 40 + ["b"] * 25 + ["c"] * 3
@@ -17,7 +17,8 @@ BUDGET = {"a": 400, "b": 200, "c": 150}
 
 
 def sampler(num_batches: int = 30, **options) -> TaskBatchSampler:
-    return TaskBatchSampler(TASKS, FRAMES, BUDGET, num_batches, **{"seed": 0, **options})
+    schedule = Schedule(num_batches, **{"seed": 0, **options})
+    return TaskBatchSampler(TASKS, FRAMES, BUDGET, schedule)
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others():
@@ -79,7 +80,13 @@ MANY = np.random.default_rng(1).integers(20, 200, 600).tolist()
 
 
 def batches_of_many(num_batches: int = 60) -> list[list[int]]:
-    return list(TaskBatchSampler(["a"] * len(MANY), MANY, {"a": 1000}, num_batches, seed=0))
+    return batches_of(MANY, 1000, num_batches)
+
+
+def batches_of(frames: list[int], budget: int, num_batches: int) -> list[list[int]]:
+    """Batches of a single task."""
+    schedule = Schedule(num_batches, seed=0)
+    return list(TaskBatchSampler(["a"] * len(frames), frames, {"a": budget}, schedule))
 
 
 def test_utterances_of_similar_length_come_together():
@@ -106,24 +113,24 @@ def test_an_utterance_has_other_neighbours_in_every_pass():
 
 def test_a_group_is_closed_only_where_the_next_would_not_fit():
     """Frames of one length leave no room for chance: 6 of 13 frames fill 78."""
-    batches = list(TaskBatchSampler(["a"] * 12, [13] * 12, {"a": 78}, 7, seed=0))
+    batches = batches_of([13] * 12, 78, 7)
     assert [len(batch) for batch in batches] == [6] * 7
 
 
 def test_an_utterance_beyond_the_budget_comes_alone():
-    batches = list(TaskBatchSampler(["a"] * 3, [500, 10, 500], {"a": 80}, 30, seed=0))
+    batches = batches_of([500, 10, 500], 80, 30)
     assert {len(batch) for batch in batches} == {1}
     assert {index for batch in batches for index in batch} == {0, 1, 2}
 
 
 def test_no_task_at_all_is_an_error_of_the_configuration():
     with pytest.raises(AioError, match="'data.seconds' names no task"):
-        TaskBatchSampler(TASKS, FRAMES, {}, 1, seed=0)
+        TaskBatchSampler(TASKS, FRAMES, {}, Schedule(1, seed=0))
 
 
 def test_a_task_without_utterances_is_named():
     with pytest.raises(AioError, match="task z"):
-        TaskBatchSampler(TASKS, FRAMES, {"a": 10, "z": 10}, 1, seed=0)
+        TaskBatchSampler(TASKS, FRAMES, {"a": 10, "z": 10}, Schedule(1, seed=0))
 
 
 UTTERANCE = st.tuples(st.sampled_from("ab"), st.integers(1, 50))

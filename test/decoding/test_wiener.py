@@ -20,9 +20,7 @@ def test_outputs_of_several_estimates_sum_to_the_mixture(S, N, detail):
     torch.manual_seed(S)
     mixture, estimates = torch.randn(S), torch.randn(N, S)
     estimates[0, S // 2 :] = 0
-    torch.testing.assert_close(
-        wiener(mixture, estimates, detail=detail).sum(0), mixture, atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(wiener(mixture, estimates, detail=detail).sum(0), mixture, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(ratio_mask(mixture, estimates).sum(0), mixture, atol=1e-4, rtol=1e-4)
 
 
@@ -60,16 +58,11 @@ def slow_wiener(mixture_FT, estimate_NFT, power, detail):
 def test_equals_a_loop_over_bands(power, detail, window, monkeypatch):
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((3, 2000)) * np.array([[1.0], [0.5], [0.1]])
-    mixture, estimates = (
-        torch.from_numpy(sources.sum(0)),
-        torch.from_numpy(sources + rng.standard_normal((3, 2000))),
-    )
+    mixture, estimates = torch.from_numpy(sources.sum(0)), torch.from_numpy(sources + rng.standard_normal((3, 2000)))
     spectra = module._stft(mixture, window).numpy(), module._stft(estimates, window).numpy()
     want = module._istft(torch.from_numpy(slow_wiener(*spectra, power, detail)), window, 2000)
     # The ridge on the gains is the one thing that the reference lacks.
-    torch.testing.assert_close(
-        wiener(mixture, estimates, window, power, detail), want, atol=3e-3, rtol=0
-    )
+    torch.testing.assert_close(wiener(mixture, estimates, window, power, detail), want, atol=3e-3, rtol=0)
 
 
 def test_true_sources_pass_where_masks_cannot():
@@ -81,9 +74,7 @@ def test_true_sources_pass_where_masks_cannot():
 
 def test_estimates_without_a_useful_phase_are_masks():
     torch.manual_seed(0)
-    sources = torch.randn(2, 16000) * torch.stack(
-        [torch.linspace(0, 1, 16000), torch.linspace(1, 0, 16000)]
-    )
+    sources = torch.randn(2, 16000) * torch.stack([torch.linspace(0, 1, 16000), torch.linspace(1, 0, 16000)])
     mixture = sources.sum(0)
     estimates = torch.randn(2, 16000) * sources.abs()  # the right envelope, nothing else
     masks = mean_square(wiener(mixture, estimates) - sources)
@@ -108,15 +99,11 @@ def test_ratio_masks_equal_those_computed_with_scipy():
     mixture, sources = rng.standard_normal(3000), rng.standard_normal((2, 3000))
 
     def stft(wave):
-        return scipy.signal.stft(
-            wave, window="hann", nperseg=256, noverlap=192, boundary="zeros", padded=True
-        )[2]
+        return scipy.signal.stft(wave, window="hann", nperseg=256, noverlap=192, boundary="zeros", padded=True)[2]
 
     strength = np.abs(stft(sources)) ** 1.5
     masked = strength / strength.sum(0) * stft(mixture)
-    want = scipy.signal.istft(masked, window="hann", nperseg=256, noverlap=192, boundary=True)[1][
-        :, :3000
-    ]
+    want = scipy.signal.istft(masked, window="hann", nperseg=256, noverlap=192, boundary=True)[1][:, :3000]
     got = ratio_mask(torch.from_numpy(mixture), torch.from_numpy(sources), window=256, power=1.5)
     # The last half window is framed differently by the two libraries.
     np.testing.assert_allclose(got.numpy()[:, :2800], want[:, :2800], atol=1e-8)

@@ -4,9 +4,13 @@ import math
 
 import pytest
 import torch
+from tiny import ALL
 
-from aio_toolkit.heads.base import HeadLoss
+from aio_toolkit.answers.text import TextUnits
+from aio_toolkit.errors import AioError
+from aio_toolkit.heads.base import Frames
 from aio_toolkit.heads.text import TextHead
+from aio_toolkit.loss import Loss
 from aio_toolkit.text import Vocabulary
 
 WIDTH = 8
@@ -21,16 +25,22 @@ LENGTHS = [9, 7, 4]
 
 def make_head(**options) -> TextHead:
     torch.manual_seed(0)
-    config = TextHead.Config(num_layers=1, num_heads=2, hidden=12, **options)
-    head = TextHead(config, WIDTH, LETTERS, ["asr", "st"])
+    config = TextHead.Config(num_layers=1, num_heads=2, ffn_width=12, **options)
+    head = TextHead(config, WIDTH, [ALL["asr"], ALL["st"]], TextUnits(LETTERS))
     # Sharper than at the start, so that which token is told matters.
     for parameter in head.parameters():
         parameter.data *= 3
     return head
 
 
-def loss_of(head: TextHead, task: str = "asr") -> HeadLoss:
-    return head.loss(frames(), torch.tensor(LENGTHS), TARGET_BL, task)
+def loss_of(head: TextHead, task: str = "asr") -> Loss:
+    return loss_on(head, frames(), LENGTHS, TARGET_BL, task)
+
+
+def loss_on(head: TextHead, h_BTD, lengths: list[int], target_BL, task: str = "asr") -> Loss:
+    """The features of the front end are nothing to this head."""
+    feats_BTF = torch.full((*h_BTD.shape[:2], 3), torch.nan)
+    return head.loss(Frames(h_BTD, torch.tensor(lengths), feats_BTF, ALL[task]), target_BL)
 
 
 def frames() -> torch.Tensor:
@@ -81,7 +91,7 @@ def test_ctc_sums_over_utterances_and_divides_by_their_tokens(task):
 def test_an_utterance_with_more_tokens_than_frames_adds_nothing_to_ctc():
     head, h_BTD = make_head(), frames()
     target_BL = torch.tensor([[1, 2, 3], [1, 2, -1]])
-    loss = head.loss(h_BTD[:2, :2], torch.tensor([2, 2]), target_BL, "asr")
+    loss = loss_on(head, h_BTD[:2, :2], [2, 2], target_BL)
     log_prob_TV = head.ctc["asr"].ctc_lo(h_BTD[1, :2]).log_softmax(-1)
     want = slow_ctc(log_prob_TV, [1, 2]) / 5
     assert loss.figures["ctc"].item() == pytest.approx(want, rel=1e-5)
@@ -151,16 +161,16 @@ def test_the_loss_is_a_mean_of_both_in_which_ctc_has_its_weight(ctc_weight):
 
 
 def test_padding_does_not_change_the_loss():
-    head, h_BTD, lengths_B = make_head(), frames(), torch.tensor(LENGTHS)
+    head, h_BTD = make_head(), frames()
     padded_h = torch.cat([h_BTD, torch.randn(3, 6, WIDTH) * 9], 1)
     padded_target = torch.cat([TARGET_BL, torch.full((3, 4), -1)], 1)
-    padded = head.loss(padded_h, lengths_B, padded_target, "asr")
+    padded = loss_on(head, padded_h, LENGTHS, padded_target)
     torch.testing.assert_close(padded.total, loss_of(head).total, atol=1e-5, rtol=1e-5)
 
 
 def test_more_tokens_than_frames_is_not_infinite():
     target_BL = torch.randint(1, 4, (1, 9))
-    loss = make_head().loss(frames()[:1, :2], torch.tensor([2]), target_BL, "asr")
+    loss = loss_on(make_head(), frames()[:1, :2], [2], target_BL)
     assert torch.isfinite(loss.total)
 
 
@@ -173,7 +183,7 @@ def test_half_precision_outside_does_not_reach_the_head():
 
 def test_losses_reach_frames_and_figures_do_not():
     h_BTD = frames().requires_grad_()
-    loss = make_head().loss(h_BTD, torch.tensor(LENGTHS), TARGET_BL, "asr")
+    loss = loss_on(make_head(), h_BTD, LENGTHS, TARGET_BL)
     loss.total.backward()
     assert (h_BTD.grad[0].abs().sum(-1) > 0).all()
     assert (h_BTD.grad[2, 4:] == 0).all()
@@ -183,17 +193,22 @@ def test_losses_reach_frames_and_figures_do_not():
 def test_keeping_one_task_keeps_its_loss_and_forgets_the_other():
     head = make_head()
     want = loss_of(head, "st").total
-    head.keep("st")
+    head.keep(ALL["st"])
     assert torch.equal(loss_of(head, "st").total, want)
     assert list(head.ctc) == ["st"] and list(head.start) == ["st"]
 
 
 def test_a_new_task_trains_its_start_token_and_no_other_row():
     head = make_head()
-    head.keep("st")
-    own = head.add_task("asr", LETTERS)
+    head.keep(ALL["st"])
+    own = head.add_task(ALL["asr"])
     loss_of(head, "asr").total.backward()
     embedding = head.decoder.embed[0].weight
     assert any(parameter is embedding for parameter in own)
     moved_V = embedding.grad.abs().sum(1) > 0
     assert moved_V.nonzero().flatten().tolist() == [START["asr"]]
+
+
+def test_a_task_that_the_vocabulary_was_made_without_is_named():
+    with pytest.raises(AioError, match="the text units were made without task 'sep'"):
+        TextHead(TextHead.Config(num_layers=1), WIDTH, [ALL["sep"]], TextUnits(LETTERS))

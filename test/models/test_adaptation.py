@@ -3,31 +3,35 @@
 import pytest
 import torch
 from tiny import (
-    CODEBOOK_SIZE,
-    NUM_CODEBOOKS,
-    NUM_LATENTS,
+    ALL,
+    TASKS,
     batch_of,
+    named,
     random_examples,
     randomise_gates,
-    tiny_config,
+    router,
     tiny_model,
+    units_of,
     with_attention_experts,
 )
 
+from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.adaptation import add_task
-from aio_toolkit.moe.router import RouterConfig
-from aio_toolkit.training.optim import OptimConfig, build_optimizer
+from aio_toolkit.models.aio import AioModel
+from aio_toolkit.text import Vocabulary
+from aio_toolkit.training.optim import AdamWCosine
 
-CTC_OF_ST = {"text_head.ctc.st.ctc_lo.weight", "text_head.ctc.st.ctc_lo.bias"}
+CTC_OF_ST = {"heads.text.ctc.st.ctc_lo.weight", "heads.text.ctc.st.ctc_lo.bias"}
 QUERIES_OF_ENH = {
-    f"codes_head.queries.enh_{name}.{parameter}"
+    f"heads.audio.queries.enh_{name}.{parameter}"
     for name in ("speech", "noise")
     for parameter in ("weight", "bias")
 }
+ROUTERS = ["per_task", "shared", "task_conditioned"]
 
 
-@pytest.mark.parametrize("router", ["per_task", "shared", "task_conditioned"])
+@pytest.mark.parametrize("kind", ROUTERS)
 @pytest.mark.parametrize(
     ("known", "task", "own"),
     [
@@ -37,17 +41,17 @@ QUERIES_OF_ENH = {
         (["asr"], "sep", None),
     ],
 )
-def test_only_what_is_the_new_tasks_own_moves(vocabulary, router, known, task, own):
-    model = adapted(vocabulary, router, known, task)
-    assert model.tasks == [*known, task]
+def test_only_what_is_the_new_tasks_own_moves(vocabulary, kind, known, task, own):
+    model = adapted(vocabulary, kind, known, task)
+    assert model.tasks == named(*known, task)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     train(model, task)
     after = model.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    expected = own_of_backbone(router, len(known))
-    start = "text_head.decoder.embed.0.weight"
+    expected = own_of_backbone(kind, len(known))
+    start = "heads.text.decoder.embed.0.weight"
     if own is None:
-        head = "text_head." if task == "asr" else "codes_head."
+        head = "heads.text." if task == "asr" else "heads.audio."
         assert expected <= moved
         assert all(name in expected or name.startswith(head) for name in moved)
     else:
@@ -57,59 +61,62 @@ def test_only_what_is_the_new_tasks_own_moves(vocabulary, router, known, task, o
         assert rows == [vocabulary.start("st")]
 
 
-def adapted(vocabulary, router: str, known: list[str], task: str):
+def adapted(vocabulary, kind: str, known: list[str], task: str) -> AioModel:
     """A model of the known tasks that has just been given another."""
-    moe = with_attention_experts(router=RouterConfig(router))
-    model = tiny_model(vocabulary, moe, tasks=known)
+    moe = with_attention_experts(router=router(kind))
+    model = tiny_model(vocabulary, moe, tasks=named(*known))
     randomise_gates(model)
-    embedding_QVC = torch.randn(NUM_CODEBOOKS, CODEBOOK_SIZE, NUM_LATENTS)
-    add_task(model, tiny_config(moe), task, vocabulary, embedding_QVC)
+    give(model, task, vocabulary)
     return model
 
 
-def train(model, task: str, steps: int = 3) -> None:
+def give(model: AioModel, task: str, vocabulary) -> None:
+    """Add a task with the units that the model has for its kind of answer, or random ones."""
+    output = ALL[task].output
+    add_task(model, ALL[task], model.units.get(output, units_of(vocabulary)[output]))
+
+
+def train(model: AioModel, task: str, steps: int = 3) -> None:
     """Train on the new task alone."""
     model.train()
     batch = batch_of(random_examples({task: [20, 13]}), model.tasks)
-    config = OptimConfig(lr=1e-2, weight_decay=0.1, warmup_steps=0)
-    optimizer = build_optimizer(model, config, steps)["optimizer"]
+    config = AdamWCosine.Config(lr=1e-2, weight_decay=0.1, warmup_steps=0)
+    optimizer = AdamWCosine(config).build(model, steps)["optimizer"]
     for _ in range(steps):
         optimizer.zero_grad()
         model(batch).losses[task].total.backward()
         optimizer.step()
 
 
-def own_of_backbone(router: str, index: int) -> set[str]:
+def own_of_backbone(kind: str, index: int) -> set[str]:
     """What task number `index` has for itself in the backbone."""
     names = {f"backbone.task_embedding.{index}"}
     places = {"per_task": f"gates_DE.{index}", "task_conditioned": f"tasks_C.{index}"}
-    if router in places:
+    if kind in places:
         layers = ("blocks.0.mixer.attention", "blocks.1.mixer.attention", "blocks.1.feed_forward")
-        names |= {f"backbone.{layer}.router.{places[router]}" for layer in layers}
+        names |= {f"backbone.{layer}.router.{places[kind]}" for layer in layers}
     return names
 
 
-@pytest.mark.parametrize("router", ["per_task", "shared", "task_conditioned"])
+@pytest.mark.parametrize("kind", ROUTERS)
 @pytest.mark.parametrize("task", ["st", "enh"])
-def test_the_answers_of_the_old_tasks_are_bit_equal_before_and_after(vocabulary, router, task):
-    moe = with_attention_experts(router=RouterConfig(router))
-    model = tiny_model(vocabulary, moe)
+def test_the_answers_of_the_old_tasks_are_bit_equal_before_and_after(vocabulary, kind, task):
+    model = tiny_model(vocabulary, with_attention_experts(router=router(kind)))
     randomise_gates(model)
     batch = batch_of(random_examples({"asr": [20, 13], "sep": [17, 20]}))
     before = answers(model, batch)
-    embedding_QVC = torch.randn(NUM_CODEBOOKS, CODEBOOK_SIZE, NUM_LATENTS)
-    add_task(model, tiny_config(moe), task, vocabulary, embedding_QVC)
+    give(model, task, vocabulary)
     train(model, task)
     after = answers(model, batch)
     assert torch.equal(after[0], before[0])
     assert after[1:] == before[1:]
 
 
-def answers(model, batch) -> tuple[torch.Tensor, float, float]:
+def answers(model: AioModel, batch) -> tuple[torch.Tensor, float, float]:
     """Frames of the backbone, and the loss of either task."""
     model.eval()
     h_BTD, _ = model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
-    torch.manual_seed(7)  # of the codes head's context
+    torch.manual_seed(7)  # of the class path's context
     losses = model(batch).losses
     return h_BTD, losses["asr"].total.item(), losses["sep"].total.item()
 
@@ -122,7 +129,27 @@ def test_a_new_task_learns(vocabulary):
     assert model.eval()(batch).losses["st"].total.item() < 0.8 * first
 
 
+def test_all_but_the_new_task_s_own_is_frozen(vocabulary):
+    model = adapted(vocabulary, "per_task", ["sep"], "asr")
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    head = {f"heads.text.{name}" for name, _ in model.heads["text"].named_parameters()}
+    assert trained == head | own_of_backbone("per_task", 1)
+
+
+def test_a_kind_of_answer_that_is_new_brings_its_units(vocabulary):
+    model = adapted(vocabulary, "per_task", ["sep"], "asr")
+    assert model.units["text"] == TextUnits(vocabulary)
+
+
 def test_a_known_task_is_not_new(vocabulary):
-    model = tiny_model(vocabulary, tasks=["asr"])
+    model = tiny_model(vocabulary, tasks=named("asr"))
     with pytest.raises(AioError, match="knows task 'asr' already. Its tasks: asr"):
-        add_task(model, tiny_config(), "asr", vocabulary, None)
+        add_task(model, ALL["asr"], TextUnits(vocabulary))
+
+
+def test_other_units_than_the_model_s_are_refused(vocabulary):
+    model = tiny_model(vocabulary, tasks=TASKS)
+    other = TextUnits(Vocabulary(("<blank>", "a", "<st>", "<eos>"), b""))
+    with pytest.raises(AioError, match="task 'st' against the trained model: "):
+        add_task(model, ALL["st"], other)
+    assert [task.name for task in model.tasks] == ["asr", "sep"]

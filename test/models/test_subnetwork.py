@@ -3,25 +3,31 @@
 import pytest
 import torch
 from tiny import (
+    ALL,
     TASKS,
     batch_of,
     random_examples,
+    router,
     save_tiny,
     tiny_batch,
-    tiny_config,
     tiny_model,
+    tiny_moe,
     with_attention_experts,
 )
 
 from aio_toolkit.errors import AioError
+from aio_toolkit.heads.base import Frames
+from aio_toolkit.layers import count_parameters
+from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.checkpoint import load_aio
-from aio_toolkit.models.subnetwork import choose_experts, count_parameters, extract
+from aio_toolkit.models.subnetwork import choose_experts, extract
 from aio_toolkit.moe.base import RoutingTable, Tables
-from aio_toolkit.moe.layer import MoEConfig
-from aio_toolkit.moe.router import RouterConfig
+from aio_toolkit.moe.mixture import MoE
+
+ASR, SEP = TASKS
 
 
-def specialised(vocabulary, moe: MoEConfig, experts: list[int] | None = None):
+def specialised(vocabulary, moe: MoE.Config, experts: list[int] | None = None) -> AioModel:
     """A model whose task t prefers experts 2t and 2t + 1, or whose tasks all prefer those given."""
     model = tiny_model(vocabulary, moe).eval()
     for layer in model.backbone.moe_layers().values():
@@ -38,30 +44,31 @@ def specialised(vocabulary, moe: MoEConfig, experts: list[int] | None = None):
     return model
 
 
-@pytest.mark.parametrize("task", TASKS)
+def latents(model: AioModel, h_BTD: torch.Tensor, batch) -> torch.Tensor:
+    """The audio head's latents of the rows of `sep`."""
+    frames = Frames(h_BTD, batch.lengths_B[2:], batch.feats_BTF[2:], SEP)
+    head = model.heads["audio"]
+    return head.paths["latent"].latents(head.split(frames))
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_keeping_all_visited_experts_keeps_the_outputs(vocabulary, tmp_path, task):
-    moe = with_attention_experts()
-    model, batch = specialised(vocabulary, moe), tiny_batch()
+    model, batch = specialised(vocabulary, with_attention_experts()), tiny_batch()
     index = TASKS.index(task)
     rows = batch.task_B == index
     feats, lengths_B = batch.feats_BTF[rows], batch.lengths_B[rows]
     whole, tables = model.encode(feats, lengths_B, batch.task_B[rows])
     kept = choose_experts(tables, index)
     assert all(experts == [2 * index, 2 * index + 1] for experts in kept.values())
-    small, config = extract(model, tiny_config(moe), task, kept)
-    path = tmp_path / "model.pt"
-    small_vocabulary = vocabulary if task == "asr" else None
-    save_tiny(path, small, small_vocabulary, config)
-    loaded = load_aio(path).model
+    save_tiny(tmp_path / "model.pt", extract(model, task, kept))
+    loaded = load_aio(tmp_path / "model.pt").model
     assert loaded.tasks == [task]
-    assert (loaded.text_head is None) == (task == "sep")
-    assert (loaded.codes_head is None) == (task == "asr")
+    assert list(loaded.heads) == list(loaded.units) == [task.output]
     h_BTD, _ = loaded.encode(feats, lengths_B, torch.zeros(len(feats), dtype=torch.long))
     torch.testing.assert_close(h_BTD, whole, atol=1e-6, rtol=1e-5)
-    if task == "sep":
-        mixture_BTC = model.latents_of(feats)
-        got = loaded.codes_head.latents(h_BTD, task, mixture_BTC)
-        torch.testing.assert_close(got, model.codes_head.latents(whole, task, mixture_BTC))
+    if task == SEP:
+        want = latents(model, whole, batch)
+        torch.testing.assert_close(latents(loaded, h_BTD, batch), want)
     assert count_parameters(loaded.backbone) < count_parameters(model.backbone)
 
 
@@ -73,25 +80,24 @@ def prefer(layer, experts: list[int]) -> None:
             parameter.data[0, experts] += 3.0
 
 
-@pytest.mark.parametrize("router", ["per_task", "shared", "task_conditioned"])
-@pytest.mark.parametrize(("task", "index"), [("asr", 0), ("sep", 1)])
-def test_a_small_model_has_the_losses_of_the_whole(vocabulary, router, task, index):
+@pytest.mark.parametrize("kind", ["per_task", "shared", "task_conditioned"])
+@pytest.mark.parametrize(("task", "index"), [(ASR, 0), (SEP, 1)], ids=["asr-0", "sep-1"])
+def test_a_small_model_has_the_losses_of_the_whole(vocabulary, kind, task, index):
     """Experts 1 and 3 of either kind are kept: numbers change, and tasks lose their place."""
-    moe = with_attention_experts(router=RouterConfig(router))
-    model = specialised(vocabulary, moe, [1, 3])
-    examples = random_examples({task: [20, 13]})
+    model = specialised(vocabulary, with_attention_experts(router=router(kind)), [1, 3])
+    examples = random_examples({task.name: [20, 13]})
     want, tables = answer(model, batch_of(examples))
     kept = choose_experts(tables, index)
     assert set(map(tuple, kept.values())) == {(1, 3)}
-    small, _ = extract(model, tiny_config(moe), task, kept)
+    small = extract(model, task, kept)
     got, _ = answer(small, batch_of(examples, [task]))
     assert got == pytest.approx(want, rel=1e-5)
 
 
 @torch.no_grad()
-def answer(model, batch) -> tuple[dict[str, float], Tables]:
+def answer(model: AioModel, batch) -> tuple[dict[str, float], Tables]:
     """Losses and figures of a batch of one task, and where its frames went."""
-    torch.manual_seed(7)  # of the codes head's context
+    torch.manual_seed(7)  # of the class path's context
     output = model.eval()(batch)
     (loss,) = output.losses.values()
     figures = {name: value.item() for name, value in loss.figures.items()}
@@ -102,26 +108,32 @@ def test_the_whole_model_is_left_as_it_is(vocabulary):
     model = specialised(vocabulary, with_attention_experts())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     kept = dict.fromkeys(model.backbone.moe_layers(), [0, 1])
-    small, config = extract(model, tiny_config(with_attention_experts()), "asr", kept)
+    small = extract(model, ASR, kept)
     assert model.tasks == TASKS
+    assert list(model.heads) == list(model.units) == ["text", "audio"]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert config.backbone.moe.kept == dict.fromkeys(kept, 2)
     assert {len(layer.router.bias_E) for layer in small.backbone.moe_layers().values()} == {2}
 
 
-def test_parameters_are_counted_once_each():
-    linear = torch.nn.Linear(3, 5)
-    tied = torch.nn.Sequential(linear, torch.nn.LayerNorm(5), linear)
-    assert count_parameters(tied) == 3 * 5 + 5 + 10
-
-
 def test_fewer_experts_than_a_token_visits_are_all_visited(vocabulary):
-    moe = MoEConfig(num_experts=4, top_k=2, expert_hidden=16)
-    model, batch = specialised(vocabulary, moe), tiny_batch()
-    small, _ = extract(model, tiny_config(moe), "sep", {"block1.feed_forward": [3]})
+    model, batch = specialised(vocabulary, tiny_moe()), tiny_batch()
+    small = extract(model, SEP, {"block1.feed_forward": [3]})
     first_B = torch.zeros(2, dtype=torch.long)
     _, tables = small.eval().encode(batch.feats_BTF[2:], batch.lengths_B[2:], first_B)
     assert tables["block1.feed_forward"].count_GE.tolist() == [[37]]
+
+
+def test_layers_may_be_left_with_different_numbers_of_experts(vocabulary, tmp_path):
+    model, batch = specialised(vocabulary, with_attention_experts()), tiny_batch()
+    kept = {"block0.attention": [0], "block1.attention": [3, 0, 1], "block1.feed_forward": [2, 1]}
+    small = extract(model, SEP, kept).eval()
+    save_tiny(tmp_path / "model.pt", small)
+    loaded = load_aio(tmp_path / "model.pt").model
+    sizes = {name: layer.router.num_experts for name, layer in loaded.backbone.moe_layers().items()}
+    assert sizes == {name: len(experts) for name, experts in kept.items()}
+    torch.testing.assert_close(loaded.state_dict(), small.state_dict(), atol=0, rtol=0)
+    rows = batch.feats_BTF[2:], batch.lengths_B[2:], torch.zeros(2, dtype=torch.long)
+    assert torch.equal(loaded.encode(*rows)[0], small.encode(*rows)[0])
 
 
 def load_table(load_E: list[float]) -> dict[str, RoutingTable]:
@@ -130,7 +142,7 @@ def load_table(load_E: list[float]) -> dict[str, RoutingTable]:
 
 
 @pytest.mark.parametrize(
-    ("min_load", "most", "expected"),
+    ("min_load", "max_experts", "expected"),
     [
         (0.0, None, [0, 1, 3]),
         (0.5, None, [0, 3]),  # an even load is a quarter; 0.1 of the visits is less than half of it
@@ -138,18 +150,32 @@ def load_table(load_E: list[float]) -> dict[str, RoutingTable]:
         (9.0, None, [3]),  # the busiest is always kept
     ],
 )
-def test_usage_rule_and_budget(min_load, most, expected):
+def test_usage_rule_and_budget(min_load, max_experts, expected):
     tables = load_table([30.0, 10.0, 0.0, 60.0])
-    assert choose_experts(tables, 1, min_load, most) == {"layer": expected}
+    assert choose_experts(tables, 1, min_load, max_experts) == {"layer": expected}
 
 
-def test_what_cannot_be_extracted_is_named(vocabulary):
+def test_a_task_without_tokens_is_named():
     with pytest.raises(AioError, match="no utterance of the task"):
         choose_experts(load_table([1.0, 1.0]), 0)
-    model = tiny_model(vocabulary)
+
+
+def test_a_task_that_the_model_does_not_know_is_named(vocabulary):
     with pytest.raises(AioError, match="the model has no task 'st'. Its tasks: asr, sep"):
-        extract(model, tiny_config(), "st", {})
-    for router in (RouterConfig(renormalise=False), RouterConfig(top_p=0.5)):
-        config = tiny_config(MoEConfig(router=router))
-        with pytest.raises(AioError, match="needs moe.router.renormalise: true and top_p: null"):
-            extract(model, config, "asr", {})
+        extract(tiny_model(vocabulary), ALL["st"], {})
+
+
+@pytest.mark.parametrize("options", [{"renormalise": False}, {"top_p": 0.5}])
+def test_routers_whose_weights_would_change_are_refused(vocabulary, options):
+    model = tiny_model(vocabulary, tiny_moe(router=router("per_task", **options)))
+    message = "router of block1.feed_forward .*needs a gate with renormalise: true and top_p: null"
+    with pytest.raises(AioError, match=message):
+        extract(model, ASR, {"block1.feed_forward": [0, 1]})
+
+
+def test_a_gate_with_a_bias_on_its_choices_is_refused(vocabulary):
+    """Probabilities among fewer experts are greater, so that a bias weighs less."""
+    model = tiny_model(vocabulary)
+    model.backbone.moe_layers()["block1.feed_forward"].router.bias_E[2] = 0.1
+    with pytest.raises(AioError, match="router of block1.feed_forward"):
+        extract(model, ASR, {"block1.feed_forward": [0, 1]})

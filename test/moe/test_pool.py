@@ -9,36 +9,43 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aio_toolkit.moe.balance import mutual_information
-from aio_toolkit.moe.base import Routing
-from aio_toolkit.moe.layer import tabulate
+from aio_toolkit import parts
+from aio_toolkit.config import Choice
+from aio_toolkit.moe.balances.base import Balance
+from aio_toolkit.moe.balances.mutual_information import mutual_information
+from aio_toolkit.moe.base import Routing, Tables
 from aio_toolkit.moe.pool import TablePool
+from aio_toolkit.moe.tabulate import tabulate
 
 G, E, K = 3, 6, 2
 
 
 def logits(seed: int) -> torch.Tensor:
-    return torch.randn(11 + seed, E, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(11 + seed, E, generator=generator).requires_grad_()
 
 
-def tables(logit_NE: torch.Tensor, task: int | torch.Tensor):
+def tables(logit_NE: torch.Tensor, task: int | torch.Tensor) -> Tables:
+    """The table of one layer. Its noise is told, not drawn: so expected visits have a gradient."""
     weight_NK, expert_NK = logit_NE.softmax(-1).topk(K)
+    active_NK = torch.ones_like(expert_NK, dtype=torch.bool)
+    routing = Routing(expert_NK, weight_NK, active_NK, logit_NE, logit_NE, noise=0.5)
     task_N = torch.as_tensor(task).expand(len(logit_NE))
-    routing = Routing(expert_NK, weight_NK, torch.ones_like(expert_NK, dtype=torch.bool), logit_NE, logit_NE)
-    return {"layer": tabulate(routing, F.one_hot(task_N, G).T.float())}
+    member_GN = F.one_hot(task_N, G).T.float()
+    return {"layer": tabulate(routing, member_GN, frozenset({"importance", "expected"}))}
 
 
 def test_the_last_of_micro_batches_of_one_task_each_sees_the_information_of_all():
-    parts = [logits(task) for task in range(G)]
+    batches = [logits(task) for task in range(G)]
     pool = TablePool()
-    joined = [pool.join(tables(part, task))["layer"] for task, part in enumerate(parts)]
-    task_N = torch.cat([torch.full((len(part),), task) for task, part in enumerate(parts)])
-    whole = tables(torch.cat(parts), task_N)["layer"]
+    joined = [pool.join(tables(batch, task))["layer"] for task, batch in enumerate(batches)]
+    task_N = torch.cat([torch.full((len(batch),), task) for task, batch in enumerate(batches)])
+    whole = tables(torch.cat(batches), task_N)["layer"]
     exact = mutual_information(whole)
-    assert mutual_information(tables(parts[0], 0)["layer"]).item() == pytest.approx(0, abs=1e-6)
+    assert mutual_information(tables(batches[0], 0)["layer"]).item() == pytest.approx(0, abs=1e-6)
     torch.testing.assert_close(mutual_information(joined[-1]), exact)
-    (got,) = torch.autograd.grad(mutual_information(joined[-1]), parts[-1])
-    (want,) = torch.autograd.grad(exact, parts[-1])
+    (got,) = torch.autograd.grad(mutual_information(joined[-1]), batches[-1])
+    (want,) = torch.autograd.grad(exact, batches[-1])
     assert want.abs().max() > 1e-4
     torch.testing.assert_close(got, want)
 
@@ -68,6 +75,50 @@ def test_finishing_returns_the_counts_of_one_step_alone():
     assert pool.finish_step() == {}
 
 
+@pytest.mark.parametrize("kind", ["mutual_information", "importance_load", "switch"])
+def test_the_last_of_mixed_micro_batches_has_every_balances_loss_of_the_whole_step(kind):
+    """Four micro-batches of two tasks each, so that tasks appear twice."""
+    balance = parts.build(Balance, Choice(kind))
+    batches = [logits(seed) for seed in range(4)]
+    tasks = [torch.randint(2, (len(batch),)) + seed % 2 for seed, batch in enumerate(batches)]
+    pool = TablePool()
+    for batch, task_N in zip(batches, tasks, strict=True):
+        joined = pool.join(tables(batch, task_N))["layer"]
+    whole = tables(torch.cat(batches), torch.cat(tasks))["layer"]
+    torch.testing.assert_close(balance.loss(joined), balance.loss(whole))
+    (got,) = torch.autograd.grad(balance.loss(joined), batches[-1])
+    (want,) = torch.autograd.grad(balance.loss(whole), batches[-1])
+    torch.testing.assert_close(got, want)
+    for name, column in vars(pool.finish_step()["layer"]).items():
+        torch.testing.assert_close(column, getattr(whole, name).detach())
+
+
+def test_only_the_micro_batch_at_hand_has_a_gradient():
+    pool, first, second = TablePool(), logits(0), logits(1)
+    pool.join(tables(first, 0))
+    joined = pool.join(tables(second, 1))["layer"]
+    assert not any(column.requires_grad for column in vars(pool.step["layer"]).values())
+    mutual_information(joined).backward()
+    assert first.grad is None
+    assert second.grad.abs().max() > 1e-4
+
+
+def test_a_task_that_a_step_lacks_is_known_from_an_earlier_one():
+    pool = TablePool()
+    for task in (0, 1, 2):
+        pool.join(tables(logits(task), task))
+        pool.finish_step()
+    joined = pool.join(tables(logits(5), 1))["layer"]
+    assert joined.tokens_G.tolist() == [11, 16, 13]
+
+
+def test_layers_are_pooled_apart():
+    pool = TablePool()
+    joined = pool.join({"a": tables(logits(0), 0)["layer"], "b": tables(logits(1), 1)["layer"]})
+    assert joined["a"].tokens_G.tolist() == [11, 0, 0]
+    assert joined["b"].tokens_G.tolist() == [0, 12, 0]
+
+
 RANK = """
 import json, sys
 import torch.distributed as dist
@@ -84,17 +135,20 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_ranks_together_see_what_one_process_sees(tmp_path):
-    """Each rank holds one task. Averaged over ranks, as data-parallel training does, gradients are exact."""
-    parts = [logits(0), logits(1)]
-    exact = mutual_information(tables(torch.cat(parts), torch.tensor([0] * 11 + [1] * 12))["layer"])
+    """A task each. Averaged over ranks, as in data-parallel training, gradients are exact."""
+    halves = [logits(0), logits(1)]
+    task_N = torch.tensor([0] * 11 + [1] * 12)
+    exact = mutual_information(tables(torch.cat(halves), task_N)["layer"])
     exact.backward()
     code = RANK.format(folder=str(Path(__file__).parent), store=tmp_path / "store")
+    command = [sys.executable, "-c", code]
     ranks = [
-        subprocess.Popen([sys.executable, "-c", code, str(rank)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    for rank, part in zip(ranks, parts, strict=True):
+    for rank, part in zip(ranks, halves, strict=True):
         information, gradient = json.loads(rank.communicate(timeout=120)[0])
         assert information == pytest.approx(exact.item(), abs=1e-6)
         torch.testing.assert_close(torch.tensor(gradient) / 2, part.grad, atol=1e-7, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""egs/librispeech_wsj0mix: stage 1, on a tiny LibriSpeech tree and on the real one where present."""
+"""egs/librispeech_wsj0mix: stage 1, on a tiny LibriSpeech tree and on the real one where it is."""
 
 import importlib
 import os
@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from aio_toolkit.data.datadir import Utterance, read_data_dir, validate_data_dir
+from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.data.mixing import Mixture
+from aio_toolkit.data.validate import validate_data_dir
 from aio_toolkit.errors import AioError
+from aio_toolkit.tasks import load_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs" / "librispeech_wsj0mix"
+TASKS_CONFIG = RECIPE / "conf" / "tasks.yaml"
+TASKS = load_tasks(TASKS_CONFIG)
 REALDATA = Path(os.environ.get("AIO_REALDATA", ROOT.parent / "shared" / "realdata"))
 RATE = 16_000
 SPLITS = ("train", "dev", "test")
@@ -54,7 +59,11 @@ def write_noise(path: Path, seconds: float, seed: int, rate: int = RATE) -> None
 
 
 def write_chapter(
-    root: Path, subset: str, speaker: str, seconds: tuple[float, ...], transcribed: int | None = None
+    root: Path,
+    subset: str,
+    speaker: str,
+    seconds: tuple[float, ...],
+    transcribed: int | None = None,
 ) -> None:
     folder = root / subset / speaker / "7"
     lines = []
@@ -74,7 +83,9 @@ def make_corpora(folder: Path) -> Path:
         write_chapter(libri, "dev-clean", speaker, (0.2, 0.3))
     for index in range(6):
         for take in "AB":
-            write_noise(folder / "noise" / "001 - Rain" / f"1-{index}00-{take}.ogg", 0.2, index, rate=44_100)
+            write_noise(
+                folder / "noise" / "001 - Rain" / f"1-{index}00-{take}.ogg", 0.2, index, rate=44_100
+            )
     (folder / "conf.yaml").write_text(CONFIG)
     return folder
 
@@ -119,14 +130,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("prepared")
     corpora, recipe = make_corpora(folder), make_recipe(folder / "root")
     options = {"librispeech": "libri", "noise": "noise", "config": "conf.yaml"}
-    arguments = tuple(item for name, path in options.items() for item in (f"--{name}", str(corpora / path)))
+    arguments: list[str] = []
+    for name, path in options.items():
+        arguments += [f"--{name}", str(corpora / path)]
     done = run_stage_1(recipe, *arguments)
     assert done.returncode == 0, done.stderr
-    return Prepared(recipe, arguments)
+    return Prepared(recipe, tuple(arguments))
 
 
 def of_task(recipe: Path, split: str, task: str) -> list[Utterance]:
-    return [utterance for utterance in read_data_dir(recipe / "data" / split) if utterance.task == task]
+    utterances = read_data_dir(recipe / "data" / split, TASKS)
+    return [utterance for utterance in utterances if utterance.task.name == task]
 
 
 def load(recipe: Path, path: str) -> np.ndarray:
@@ -139,23 +153,27 @@ def level_db(wave: np.ndarray) -> float:
     return 10 * np.log10(np.sum(wave.astype(np.float64) ** 2))
 
 
+@pytest.mark.slow
 def test_stage_1_makes_valid_data_dirs(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(prepared.recipe)
     for split in SPLITS:
-        validate_data_dir(Path("data") / split, RATE)
+        validate_data_dir(Path("data") / split, TASKS, RATE)
 
 
+@pytest.mark.slow
 def test_asr_has_the_transcribed_utterances_that_are_short_enough(prepared: Prepared) -> None:
     train = of_task(prepared.recipe, "train", "asr")
     # 11-7-0002 is too long, 12-7-0001 has no transcript.
-    assert [utterance.id for utterance in train] == ["asr-11-7-0000", "asr-11-7-0001", "asr-12-7-0000"]
-    assert train[1].texts == {"text": "it's sentence 1"}
+    ids = [utterance.id for utterance in train]
+    assert ids == ["asr-11-7-0000", "asr-11-7-0001", "asr-12-7-0000"]
+    assert train[1].answers == {"text": "it's sentence 1"}
     assert train[1].speaker == "11"
     assert train[1].num_samples == round(0.4 * RATE)
-    original = Path(prepared.arguments[1]) / "LibriSpeech" / "train-clean-100" / "11" / "7" / "11-7-0001.flac"
-    assert train[1].wav == str(original)
+    chapter = Path(prepared.arguments[1]) / "LibriSpeech" / "train-clean-100" / "11" / "7"
+    assert train[1].wav == str(chapter / "11-7-0001.flac")
 
 
+@pytest.mark.slow
 def test_mixtures_of_speakers_are_sums_at_the_listed_levels(prepared: Prepared) -> None:
     recipe = prepared.recipe
     listed = (recipe / "corpus" / "lists" / "mix_2_spk_tr.txt").read_text().split()
@@ -167,41 +185,46 @@ def test_mixtures_of_speakers_are_sums_at_the_listed_levels(prepared: Prepared) 
     assert len(utterances) == len(snrs) == 6
     for utterance in utterances:
         assert set(utterance.speaker.split("_")) == {"11", "12"}
-        mixture, first, second = (
-            load(recipe, path) for path in (utterance.wav, *map(utterance.targets.get, ("spk1", "spk2")))
-        )
+        paths = [utterance.wav, utterance.answers["spk1"], utterance.answers["spk2"]]
+        mixture, first, second = (load(recipe, path) for path in paths)
         np.testing.assert_array_equal(mixture, first + second)
         assert len(mixture) == round(0.25 * RATE)
         name1, snr, name2, _ = utterance.id.removeprefix("sep-").split("_")
         listed_snr = snrs[frozenset((name1, name2, snr))]
         assert 0.0 <= listed_snr <= 2.5
         assert level_db(first) - level_db(second) == pytest.approx(2 * listed_snr, abs=0.02)
-        assert max(np.abs(wave).max() for wave in (mixture, first, second)) == pytest.approx(0.9 * 2**15, abs=2)
+        peak = max(np.abs(wave).max() for wave in (mixture, first, second))
+        assert peak == pytest.approx(0.9 * 2**15, abs=2)
 
 
+@pytest.mark.slow
 def test_a_split_of_one_speaker_has_no_mixtures_of_speakers(prepared: Prepared) -> None:
     assert of_task(prepared.recipe, "dev", "sep")
     assert not of_task(prepared.recipe, "test", "sep")
 
 
+@pytest.mark.slow
 def test_noisy_speech_has_the_ratio_that_its_id_says(prepared: Prepared) -> None:
     recipe = prepared.recipe
     for split in SPLITS:
         utterances = of_task(recipe, split, "enh")
         assert len(utterances) == (6 if split == "train" else 2)
         for utterance in utterances:
-            noisy, speech = load(recipe, utterance.wav), load(recipe, utterance.targets["speech"])
+            noisy = load(recipe, utterance.wav)
+            speech = load(recipe, utterance.answers["speech"])
             snr = float(utterance.id.split("_")[1])
             assert -5.0 <= snr <= 10.0
             assert level_db(speech) - level_db(noisy - speech) == pytest.approx(snr, abs=0.02)
 
 
+@pytest.mark.slow
 def test_splits_share_neither_speakers_nor_noise_recordings(prepared: Prepared) -> None:
     recipe = prepared.recipe
     speakers, recordings = {}, {}
     for split, short in zip(SPLITS, ("tr", "cv", "tt"), strict=True):
-        utterances = read_data_dir(recipe / "data" / split)
-        speakers[split] = {speaker for utterance in utterances for speaker in utterance.speaker.split("_")}
+        utterances = read_data_dir(recipe / "data" / split, TASKS)
+        together = "_".join(utterance.speaker for utterance in utterances)
+        speakers[split] = set(together.split("_"))
         lines = (recipe / "corpus" / "lists" / f"noise_{short}.tsv").read_text().splitlines()
         recordings[split] = {Path(line.split("\t")[2]).stem.split("-")[1] for line in lines}
     for parts in (speakers, recordings):
@@ -210,6 +233,7 @@ def test_splits_share_neither_speakers_nor_noise_recordings(prepared: Prepared) 
         assert not parts["dev"] & parts["test"]
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_again_only_what_is_missing(prepared: Prepared) -> None:
     recipe = prepared.recipe
     audio = sorted((recipe / "corpus").rglob("*.wav"))
@@ -234,14 +258,15 @@ def test_official_lists_and_a_wsj0_tree_are_read_as_they_are(
     )
     (tmp_path / "conf.yaml").write_text("train: {sets: [a]}\ndev: {sets: [b]}\ntest: {sets: [c]}\n")
     monkeypatch.chdir(tmp_path)
-    folders = ["--lists=lists", "--root=wsj0", "--corpus=corpus", "--data=data", "--config=conf.yaml"]
-    monkeypatch.setattr(sys, "argv", ["mix_speakers.py", *folders])
+    folders = ["--lists=lists", "--root=wsj0", "--corpus=corpus", "--data=data"]
+    configs = ["--config=conf.yaml", f"--tasks_config={TASKS_CONFIG}"]
+    monkeypatch.setattr(sys, "argv", ["mix_speakers.py", *folders, *configs])
     local.mix_speakers.main()
-    (mixture,) = read_data_dir(tmp_path / "data" / "train")
+    (mixture,) = read_data_dir(tmp_path / "data" / "train", TASKS)
     assert mixture.id == "sep-40na010x_1.9857_01xo031w_-1.9857"
     assert mixture.speaker == "40n_01x"
     assert mixture.num_samples == round(0.3 * RATE)  # "min": the shorter of the two
-    first, second = (load(tmp_path, mixture.targets[name]) for name in ("spk1", "spk2"))
+    first, second = (load(tmp_path, mixture.answers[name]) for name in ("spk1", "spk2"))
     assert level_db(first) - level_db(second) == pytest.approx(2 * 1.9857, abs=0.01)
     original, _ = soundfile.read(tmp_path / "wsj0/si_tr_s/40n/40na010x.wav")
     assert np.corrcoef(first, original)[0, 1] > 0.9999
@@ -256,26 +281,30 @@ def test_lists_survive_writing_and_reading(local: SimpleNamespace, tmp_path: Pat
         assert lists.read_list(tmp_path / "list", type(lines[0]).parse) == lines
 
 
-def test_a_seed_gives_the_same_lists_again_and_another_seed_others(local: SimpleNamespace, corpora: Path) -> None:
+def test_a_seed_gives_the_same_lists_again_and_another_seed_others(
+    local: SimpleNamespace, corpora: Path
+) -> None:
     settings = local.settings.load_settings(corpora / "conf.yaml")
-    root = corpora / "libri" / "LibriSpeech"
-    speech = local.make_mixing_lists.gather_speech(corpora / "libri", None, settings)["train"]
+    speech = local.make_mixing_lists.gather_speech(corpora / "libri", None, settings)
+    pool = local.make_mixing_lists.Pool(speech["train"], corpora / "libri" / "LibriSpeech")
 
     def draw(seed: int) -> list:
         rng = np.random.default_rng(seed)
-        return local.make_mixing_lists.draw_pairs(speech, root, settings, "train", rng)
+        return local.make_mixing_lists.draw_pairs(pool, settings, "train", rng)
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
     assert {Path(line.path1).parts[1] for line in draw(1)} <= {"11", "12"}
 
 
-def test_takes_of_one_noise_recording_stay_in_one_split(local: SimpleNamespace, corpora: Path) -> None:
+def test_takes_of_one_noise_recording_stay_in_one_split(
+    local: SimpleNamespace, corpora: Path
+) -> None:
+    noise = corpora / "noise"
     settings = local.settings.load_settings(corpora / "conf.yaml")
-    parts = local.make_mixing_lists.split_noise(corpora / "noise", settings)
-    assert sorted(clip for part in parts.values() for clip in part) == sorted(
-        path.relative_to(corpora / "noise").as_posix() for path in (corpora / "noise").rglob("*.ogg")
-    )
+    parts = local.make_mixing_lists.split_noise(noise, settings)
+    clips = sorted(path.relative_to(noise).as_posix() for path in noise.rglob("*.ogg"))
+    assert sorted(clip for part in parts.values() for clip in part) == clips
     for part in parts.values():
         takes = {(Path(clip).stem[:-2], Path(clip).stem[-1]) for clip in part}
         assert takes == {(name, take) for name, _ in takes for take in "AB"}
@@ -283,7 +312,8 @@ def test_takes_of_one_noise_recording_stay_in_one_split(local: SimpleNamespace, 
 
 def test_a_short_clip_is_repeated_without_the_silence_around_it(local: SimpleNamespace) -> None:
     clip = np.concatenate([np.zeros(5), [0.1, 0.2, 0.3], np.zeros(9)])
-    np.testing.assert_array_equal(local.mix_noise.loop_clip(clip, 5, offset=1), [0.2, 0.3, 0.1, 0.2, 0.3])
+    piece = local.mix_noise.loop_clip(clip, 5, offset=1)
+    np.testing.assert_array_equal(piece, [0.2, 0.3, 0.1, 0.2, 0.3])
 
 
 def test_a_piece_from_a_gap_gives_way_to_the_first_sound(local: SimpleNamespace) -> None:
@@ -299,7 +329,9 @@ def test_a_piece_from_a_gap_gives_way_to_the_first_sound(local: SimpleNamespace)
         ('["dev-clean:21"]', "speaker 21 is in train and in dev"),
     ],
 )
-def test_wrong_sets_are_named(local: SimpleNamespace, corpora: Path, sets: str, message: str) -> None:
+def test_wrong_sets_are_named(
+    local: SimpleNamespace, corpora: Path, sets: str, message: str
+) -> None:
     (corpora / "conf.yaml").write_text(CONFIG.replace("[train-clean-100]", sets))
     settings = local.settings.load_settings(corpora / "conf.yaml")
     with pytest.raises(AioError, match=message):
@@ -320,11 +352,16 @@ def test_a_file_outside_the_layout_is_named(local: SimpleNamespace, corpora: Pat
         local.librispeech.find_speech(corpora / "libri", ["train-clean-100"])
 
 
-def test_what_is_left_out_is_counted(local: SimpleNamespace, corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_out_is_counted(
+    local: SimpleNamespace, corpora: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = local.settings.load_settings(corpora / "conf.yaml")
     speech = local.librispeech.find_speech(corpora / "libri", ["train-clean-100"])
-    local.prepare_librispeech.prepare_split(speech, settings.train, seed=0, name="train")
-    assert "3 utterances; left out: 1 without transcript, 1 longer than 0.5 s" in capsys.readouterr().out
+    prepare = local.prepare_librispeech
+    split = prepare.SplitToPrepare("train", settings.train, TASKS["asr"])
+    prepare.prepare_split(speech, split, seed=0)
+    expected = "3 utterances; left out: 1 without transcript, 1 longer than 0.5 s"
+    assert expected in capsys.readouterr().out
 
 
 def test_a_broken_transcript_line_is_named(local: SimpleNamespace, corpora: Path) -> None:
@@ -356,14 +393,16 @@ def test_extra_speech_joins_train_only(local: SimpleNamespace, corpora: Path) ->
 
 def test_other_settings_make_the_audio_again(local: SimpleNamespace, tmp_path: Path) -> None:
     class Tone(SimpleNamespace):
-        task, speaker = "enh", "1"
+        id, task, speaker = "enh-1", TASKS["enh"], "1"
 
-        def render(self):
-            return local.speech_mixtures.mix({"speech": np.full(self.length, 0.5)})
+        def render(self) -> Mixture:
+            wave = np.full(self.length, 0.5)
+            return Mixture(wave, {"speech": wave})
 
     folder = tmp_path / "enh"
     for length in (100, 200):
-        local.speech_mixtures.make_mixtures([Tone(id="enh-1", length=length)], folder, {"length": length}, nj=1)
+        stamp = {"length": length}
+        local.speech_mixtures.make_mixtures([Tone(length=length)], folder, stamp, nj=1)
         assert soundfile.info(folder / "enh-1.wav").frames == length
     (folder / "stamp.json").unlink()
     with pytest.raises(AioError, match="has files but no stamp.json"):
@@ -375,10 +414,16 @@ def test_other_settings_make_the_audio_again(local: SimpleNamespace, tmp_path: P
     [
         ([], "needs --librispeech"),
         (["--librispeech", "x", "--wsj0", "y"], "--wsj0 and --wsj0_lists go together"),
-        (["--librispeech", "/nowhere"], "--librispeech /nowhere has no LibriSpeech subset"),
+        pytest.param(
+            ["--librispeech", "/nowhere"],
+            "--librispeech /nowhere has no LibriSpeech subset",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_mistakes_on_the_command_line_are_one_line(tmp_path: Path, options: list[str], message: str) -> None:
+def test_mistakes_on_the_command_line_are_one_line(
+    tmp_path: Path, options: list[str], message: str
+) -> None:
     done = run_stage_1(make_recipe(tmp_path), *options)
     assert done.returncode == 1
     assert message in done.stderr
@@ -394,16 +439,19 @@ def test_help_lists_the_options_of_the_recipe_and_of_all_recipes() -> None:
 def test_real_librispeech_gives_real_transcripts_within_the_limits(local: SimpleNamespace) -> None:
     tree = REALDATA / "librispeech"
     if not tree.is_dir():
-        pytest.skip(f"no real LibriSpeech recordings at {tree} (set AIO_REALDATA to the folder above)")
+        pytest.skip(
+            f"no real LibriSpeech recordings at {tree} (set AIO_REALDATA to the folder above)"
+        )
     settings = local.settings.load_settings(RECIPE / "conf" / "data_debug.yaml")
-    prepare = local.prepare_librispeech.prepare_split
+    prepare = local.prepare_librispeech
     speech = local.make_mixing_lists.gather_speech(tree, None, settings)
-    made = {name: prepare(speech[name], split, 0, name) for name, split in settings.splits().items()}
-    assert {name: len(utterances) for name, utterances in made.items()} == {
-        "train": 63,
-        "dev": 20,
-        "test": 28,
-    }
-    assert max(utterance.num_samples for utterances in made.values() for utterance in utterances) <= 10 * RATE
-    assert all(utterance.texts["text"].islower() for utterance in made["train"])
+    made = {}
+    for name, split in settings.splits().items():
+        to_prepare = prepare.SplitToPrepare(name, split, TASKS["asr"])
+        made[name] = prepare.prepare_split(speech[name], to_prepare, seed=0)
+    counts = {name: len(utterances) for name, utterances in made.items()}
+    assert counts == {"train": 63, "dev": 20, "test": 28}
+    utterances = [utterance for split in made.values() for utterance in split]
+    assert max(utterance.num_samples for utterance in utterances) <= 10 * RATE
+    assert all(utterance.answers["text"].islower() for utterance in made["train"])
     assert {utterance.speaker for utterance in made["train"]} == {"19", "27"}

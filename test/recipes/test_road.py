@@ -1,6 +1,5 @@
 """The whole road in small: egs/mini_aio stages 1 to 6 with a few utterances and steps, run as a user runs it."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,21 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from aio_toolkit.scoring.results import read_results
+
 ROOT = Path(__file__).resolve().parents[2]
 # The real configurations, cut to seconds.
 SMALL = {
     "local_data_opts": "--scale 0.01",
     "vocab_size": "60",
     "codec": "",
-    "codec_args": "trainer.max_steps=12 quantise_from=6 fitting_batches=4 trainer.val_check_interval=6 "
-    "trainer.checkpoint_every=4 dev_crops=12 batch_size=6 model.encoder_dim=4 model.decoder_dim=32 "
-    "model.latent_dim=16 model.codebook_size=32 model.n_codebooks=2",
-    "ssl_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 model.encoder.width=32 "
-    "model.encoder.hidden=32 model.encoder.num_layers=1",
+    "codec_args": "trainer.max_steps=12 quantize_from=6 fitting_batches=4 "
+    "trainer.val_check_interval=6 trainer.checkpoint_every=4 dev_crops=12 batch_size=6 "
+    "model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
+    "model.n_codebooks=2",
+    "ssl_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 "
+    "model.encoder.transformer.width=32 model.encoder.transformer.ffn_width=32 "
+    "model.encoder.transformer.num_layers=1",
     "train_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 "
-    "model.backbone.width=32 model.backbone.hidden=32 model.backbone.num_layers=2 model.text_head.hidden=32 "
-    "model.codes_head.hidden=32 model.backbone.moe.expert_hidden=16",
-    "decode_args": "text.beam_size=2",
+    "model.backbone.width=32 model.backbone.ffn_width=32 model.backbone.num_layers=2 "
+    "model.heads.text.ffn_width=32 model.heads.audio.width=32 "
+    "model.backbone.moe.feed_forward.experts.feed_forward.ffn_width=16",
+    "decode_args": "decoders.text.beam_size=2",
     "tag": "small",
 }
 
@@ -46,35 +50,48 @@ def run(recipe: Path, *stages: int) -> subprocess.CompletedProcess[str]:
     options = [item for name, value in SMALL.items() for item in (f"--{name}", value)]
     command = ["./run.sh", "--stage", str(first), "--stop_stage", str(last), "--nj", "1", *options]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900
+    )
 
 
 @pytest.mark.slow
-def test_every_stage_runs_and_the_table_has_every_task(recipe):
+def test_every_stage_runs_and_the_table_has_every_task(recipe: Path) -> None:
     first = run(recipe, 1, 2)
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
-    # Stages 3 to 6 stand on their own once 1 and 2 are done.
-    rest = run(recipe, 3, 6)
+    # Stages 3 to 7 stand on their own once 1 and 2 are done.
+    rest = run(recipe, 3, 7)
     assert rest.returncode == 0, rest.stdout[-3000:] + rest.stderr[-3000:]
-    decoded = recipe / "exp" / "small" / "decode_text.beam_size2_test"
-    results = json.loads((decoded / "results.json").read_text())
-    assert set(results["tasks"]) == {"asr", "st", "sep", "enh", "sound", "music"}
-    for task in ("sep", "enh", "sound", "music"):
-        outputs = results["tasks"][task]["outputs"]
-        assert set(outputs) >= {"codec", "wiener", "mixture", "oracle_codec", "oracle_wiener"}
+    decoded = recipe / "exp" / "small" / "decode_decoders.text.beam_size2_test"
+    results = read_results(decoded)
+    assert [task.name for task in results.tasks] == ["asr", "st", "sep", "enh", "sound", "music"]
+    for task in results.tasks[2:]:
+        outputs = {score.output for score in task.scores}
+        assert outputs == {
+            "codec",
+            "wiener",
+            "mixture",
+            "oracle_codec",
+            "oracle_wiener",
+            "ideal_mask",
+        }
     assert "| asr" in rest.stdout
     assert (decoded / "RESULTS.md").is_file()
+    assert (recipe / "exp" / "small" / "routing.png").is_file()
 
 
 @pytest.mark.slow
 def test_the_codec_that_comes_with_the_recipe_keeps_the_targets(recipe, monkeypatch):
-    from aio_toolkit.analysis.ceiling import measure_ceiling
-    from aio_toolkit.decoding.config import AudioConfig
+    from aio_toolkit.analysis.ceiling import Ceiling
+    from aio_toolkit.tasks import load_tasks
 
     monkeypatch.chdir(recipe)  # data dirs hold paths from here
     shipped = recipe / "codec"
     assert sum(path.stat().st_size for path in shipped.iterdir()) <= 8_000_000
-    tasks = measure_ceiling(str(shipped), recipe / "data" / "test", AudioConfig(), codebooks=[32])["tasks"]
+    ceiling = Ceiling(Ceiling.Config(codec=str(shipped), codebooks=[32]))
+    tasks = ceiling.measure(recipe / "data" / "test", load_tasks(recipe / "conf/tasks.yaml"))[
+        "tasks"
+    ]
     for task in ("sep", "enh", "music"):
         figures = tasks[task]
         assert figures["32 codebooks"]["si_sdr"]["value"] > 5.0, task
@@ -85,16 +102,35 @@ def test_the_codec_that_comes_with_the_recipe_keeps_the_targets(recipe, monkeypa
 def test_sub_networks_are_decoded_and_scored(recipe):
     """Keeping all experts that a task visits on the test split itself changes nothing."""
     command = [str(ROOT / "tools" / "venv" / "bin" / "python"), "-m", "aio_toolkit.bin.extract"]
-    command += ["--model", "exp/small", "--data", "data/test", "--dump", "dump/test", "--task", "asr", "enh", "--out"]
-    command += ["exp/sub", "--sweep", "1", "--test_data", "data/test", "--test_dump", "dump/test"]
+    command += [
+        "--model",
+        "exp/small",
+        "--data",
+        "data/test",
+        "--dump",
+        "dump/test",
+        "--task",
+        "asr",
+        "enh",
+        "--out",
+    ]
+    command += ["exp/sub", "--test_data", "data/test", "--test_dump", "dump/test"]
     (codec,) = (recipe / "exp").glob("codec*/codec.safetensors")
-    command += ["--codec", str(codec.parent), "--config", "conf/decode.yaml"]
+    command += ["--set", "budgets=[1]", f"decode.decoders.audio.codec={codec.parent}"]
     done = subprocess.run(
-        command, cwd=recipe, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        command,
+        cwd=recipe,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [[t, b] for t in ("asr", "enh") for b in ("whole", "visited", "1")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]
+    ]
+    assert [row[:2] for row in rows] == [
+        [t, b] for t in ("asr", "enh") for b in ("whole", "visited", "1")
+    ]
     for whole, visited, single in (rows[:3], rows[3:]):
         assert visited[-2:] == [whole[-2], "+0.0"]
         assert float(single[4]) < float(whole[4])

@@ -24,7 +24,9 @@ COMMANDS = sorted(path.stem for path in (ROOT / "aio_toolkit/bin").glob("[!_]*.p
 
 
 def bash(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        ["bash", *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=str)
@@ -56,7 +58,19 @@ def test_defaults_stay_without_options(script: Path) -> None:
 
 
 def test_options_set_existing_variables_and_positional_arguments_remain(script: Path) -> None:
-    result = bash(script, "--data-dir", "a b", "--nj", "8", "--verbose", "true", "--empty", "x=1 y=$2", "in", "out")
+    result = bash(
+        script,
+        "--data-dir",
+        "a b",
+        "--nj",
+        "8",
+        "--verbose",
+        "true",
+        "--empty",
+        "x=1 y=$2",
+        "in",
+        "out",
+    )
     assert result.stdout == "a b|8|true|x=1 y=$2|in out\n"
 
 
@@ -78,7 +92,9 @@ def test_a_double_dash_ends_the_options(script: Path) -> None:
         (("--verbose", "yes"), "option --verbose is true or false, not 'yes'"),
     ],
 )
-def test_a_wrong_option_is_named_in_one_line(script: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_a_wrong_option_is_named_in_one_line(
+    script: Path, arguments: tuple[str, ...], message: str
+) -> None:
     result = bash(script, *arguments)
     assert result.returncode == 1
     assert message in result.stderr
@@ -103,7 +119,9 @@ def recipe(tmp_path: Path) -> Path:
     (venv / "bin").mkdir(parents=True)
     (venv / ".installed").touch()
     python = venv / "bin/python"
-    python.write_text('#!/bin/bash\n[ -z "${FAIL:-}" ] || exit 3\necho "ran $*"\n', encoding="utf-8")
+    python.write_text(
+        '#!/bin/bash\n[ -z "${FAIL:-}" ] || exit 3\necho "ran $*"\n', encoding="utf-8"
+    )
     python.chmod(0o755)
     corpus = tmp_path / "egs/corpus"
     (corpus / "local").mkdir(parents=True)
@@ -123,7 +141,9 @@ def touch(*paths: Path) -> None:
 def aio(recipe: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", "../TEMPLATE/aio.sh", *options]
     environment = os.environ | variables
-    return subprocess.run(command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def ran(result: subprocess.CompletedProcess[str]) -> list[str]:
@@ -153,6 +173,7 @@ def test_an_unknown_option_of_a_recipe_is_an_error() -> None:
         (4, "dump/train/feats.scp", 2),
         (5, "exp/train_aio/model.pt", 4),
         (6, "exp/train_aio/decode_test", 5),
+        (7, "exp/train_aio/model.pt", 4),
     ],
 )
 def test_a_stage_without_inputs_names_the_file_and_its_stage(
@@ -177,7 +198,9 @@ def test_stage_1_passes_its_options_on_and_validates(recipe: Path) -> None:
     result = aio(recipe, "--stop_stage", "1", "--local_data_opts", "--size 3")
     assert result.returncode == 0, result.stderr
     assert "data.sh --size 3" in result.stdout
-    assert ran(result) == ["validate_data_dir data/train data/dev data/test"]
+    assert ran(result) == [
+        "validate_data_dir data/train data/dev data/test --tasks_config conf/tasks.yaml"
+    ]
     assert re.search(r"stage 1: done in 0 min \d s", result.stdout)
     assert "data.sh --size 3" in (recipe / "exp/data.log").read_text(encoding="utf-8")
 
@@ -188,12 +211,12 @@ def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:
     trained = ran(aio(recipe, *stage_2))
     assert [command.split()[0] for command in trained] == [
         "train_codec",
-        *["tokenize"] * 3,
-        "train_tokenizer",
+        *["encode_data"] * 3,
+        "fit_units",
     ]
     assert "trainer.accelerator=cpu" in trained[0]
     given = ran(aio(recipe, *stage_2, "--codec", "/models/dac"))
-    assert [command.split()[0] for command in given] == [*["tokenize"] * 3, "train_tokenizer"]
+    assert [command.split()[0] for command in given] == [*["encode_data"] * 3, "fit_units"]
     assert "--codec /models/dac" in given[0]
 
 
@@ -206,45 +229,70 @@ def test_codes_of_another_codec_have_a_folder_of_their_own(recipe: Path) -> None
             for name in ("feats.scp", "codes_wav.scp")
         )
     )
-    touch(recipe / "d2/token/bpe.model", recipe / "e2/train_ssl/model.pt", recipe / "e2/train_aio/model.pt")
+    touch(
+        recipe / "d2/units/text/bpe.model",
+        recipe / "e2/train_ssl/model.pt",
+        recipe / "e2/train_aio/model.pt",
+    )
     touch(recipe / "e2/train_aio/decode_test/decode.json")
     result = aio(recipe, "--stage", "2", "--codec", "c", "--dumpdir", "d2", "--expdir", "e2")
     assert result.returncode == 0, result.stderr
-    paths = re.findall(r"--(?:out|dump|ssl|token|model|decode) (\S+)", " ".join(ran(result)))
+    paths = re.findall(r"--(?:out|dump|ssl|units|model|decode) (\S+)", " ".join(ran(result)))
     assert paths and all(path.split("/")[0] in ("d2", "e2") for path in paths)
 
 
 def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
     touch(*(recipe / f"dump/{split}/feats.scp" for split in ("train", "dev")))
-    touch(recipe / "dump/token/bpe.model", recipe / "exp/train_ssl/model.pt")
+    touch(recipe / "dump/units/text/bpe.model", recipe / "exp/train_ssl/model.pt")
     stage_4 = ("--stage", "4", "--stop_stage", "4", "--codec", "c")
     plain, changed, seeded, named = (
         ran(aio(recipe, *stage_4, *options))[0]
         for options in (
             (),
-            ("--train_args", "model.moe.num_experts=32 optim.lr=1e-3"),
+            ("--train_args", "model.width=32 optim.lr=1e-3"),
             ("--seed", "7"),
             ("--train_args", "optim.lr=1", "--tag", "mine"),
         )
     )
     assert "--out exp/train_aio --set trainer.accelerator=cpu" in plain
-    assert "--out exp/train_aio_model.moe.num_experts32_optim.lr1e-3 " in changed
-    assert changed.endswith("model.moe.num_experts=32 optim.lr=1e-3")
+    assert "--out exp/train_aio_model.width32_optim.lr1e-3 " in changed
+    assert changed.endswith("model.width=32 optim.lr=1e-3")
     assert "--out exp/train_aio_seed7 " in seeded
     assert "--out exp/mine " in named
 
 
-def test_every_command_understands_the_arguments_it_gets(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adaptation_takes_the_place_of_a_training(recipe: Path) -> None:
+    touch(*(recipe / f"dump/{split}/feats.scp" for split in ("train", "dev")))
+    touch(recipe / "dump/units/text/bpe.model", recipe / "exp/train_ssl/model.pt")
+    options = ("--stage", "4", "--stop_stage", "4", "--adapt_config", "conf/adapt_enh.yaml")
+    (command,) = ran(aio(recipe, *options))
+    assert command.startswith("adapt --config conf/adapt_enh.yaml ")
+    assert "--out exp/adapt_enh " in command and "--ssl" not in command
+
+
+def test_packages_of_parts_go_to_every_command(recipe: Path) -> None:
+    touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
+    commands = ran(aio(recipe, "--stage", "2", "--stop_stage", "2", "--parts", "mine yours"))
+    assert all("--parts mine yours" in command for command in commands)
+
+
+def test_every_command_understands_the_arguments_it_gets(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
     dumped = ("feats.scp", "codes_wav.scp")
-    touch(*(recipe / f"dump/{split}/{name}" for split in ("train", "dev", "test") for name in dumped))
-    touch(recipe / "dump/token/bpe.model", recipe / "exp/codec_a1/codec.safetensors")
+    touch(
+        *(recipe / f"dump/{split}/{name}" for split in ("train", "dev", "test") for name in dumped)
+    )
+    touch(recipe / "dump/units/text/bpe.model", recipe / "exp/codec_a1/codec.safetensors")
     touch(recipe / "exp/train_ssl_a1/model.pt", recipe / "exp/mine/model.pt")
     touch(recipe / "exp/mine/decode_a1_test/decode.json")
-    changed = [word for name in ("codec", "ssl", "train", "decode") for word in (f"--{name}_args", "a=1")]
+    changed = [
+        word for name in ("codec", "ssl", "train", "decode") for word in (f"--{name}_args", "a=1")
+    ]
     result = aio(recipe, *changed, "--tag", "mine")
     assert result.returncode == 0, result.stderr
-    assert len({command.split()[0] for command in ran(result)}) == 8
+    assert len({command.split()[0] for command in ran(result)}) == 9
     for command in ran(result):
         assert parses(command, monkeypatch), command
 

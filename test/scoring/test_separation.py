@@ -43,9 +43,7 @@ def test_float32_waves_are_scored_in_float64():
     estimate = (reference + 1e-4 * _noise(4000, seed=1)).astype(np.float32)
     expected = closed_form(reference, estimate)
     assert expected > 75
-    assert pairwise_si_sdr(reference[None], estimate[None])[0, 0] == pytest.approx(
-        expected, abs=1e-4
-    )
+    assert pairwise_si_sdr(reference[None], estimate[None])[0, 0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_scale_does_not_matter():
@@ -84,9 +82,7 @@ def test_one_step_of_16_bits_is_where_silence_ends():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_assignment_is_the_best_of_all(num_estimates, seed):
     references = _noise(3, 300, seed=seed)
-    estimates = _noise(num_estimates, 3, seed=seed + 9) @ references + _noise(
-        num_estimates, 300, seed=seed + 99
-    )
+    estimates = _noise(num_estimates, 3, seed=seed + 9) @ references + _noise(num_estimates, 300, seed=seed + 99)
     best = max(
         (
             [closed_form(r, estimates[j]) for r, j in zip(references, order, strict=True)]
@@ -99,9 +95,7 @@ def test_the_assignment_is_the_best_of_all(num_estimates, seed):
 
 def test_two_references_take_the_two_best_of_three_estimates():
     references = _noise(2, 500)
-    estimates = np.stack([references[1], _noise(500, seed=5), references[0]]) + 0.01 * _noise(
-        3, 500, seed=6
-    )
+    estimates = np.stack([references[1], _noise(500, seed=5), references[0]]) + 0.01 * _noise(3, 500, seed=6)
     assert (si_sdr_by_permutation(references, estimates) > 35).all()
 
 
@@ -120,9 +114,7 @@ def test_fewer_estimates_than_references_is_a_bug():
 @pytest.mark.parametrize("item", range(6))
 def test_published_mossformer2_estimates_score_as_published_systems_do(realdata, item):
     names = ("source1", "source2", "source1hat", "source2hat", "mix")
-    waves = [
-        read_audio(str(realdata / f"libri2mix_8k/item{item}_{name}.flac"), 8000) for name in names
-    ]
+    waves = [read_audio(str(realdata / f"libri2mix_8k/item{item}_{name}.flac"), 8000) for name in names]
     size = min(map(len, waves))
     references, estimates, mix = np.split(np.stack([wave[:size] for wave in waves]), [2, 4])
     scores = si_sdr_by_permutation(references, estimates)

@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
 
-from aio_toolkit.scoring.text import (
-    WordErrors,
-    bleu_statistics,
-    corpus_bleu,
-    word_error_rate,
-    word_errors,
-)
+from aio_toolkit.scoring.text import WordErrors, corpus_bleu, word_error_rate, word_errors
 
 WORDS = ["le", "la", "chat", "chien", "mange", "boit", "eau", "pain", "vite", "bien", "."]
 
@@ -22,8 +16,7 @@ def _sentences(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
     rng = np.random.default_rng(seed)
     references = [list(rng.choice(WORDS, rng.integers(3, 14))) for _ in range(n)]
     hypotheses = [
-        [str(rng.choice(WORDS)) if rng.random() < 0.3 else w for w in r[rng.integers(2) :]]
-        for r in references
+        [str(rng.choice(WORDS)) if rng.random() < 0.3 else w for w in r[rng.integers(2) :]] for r in references
     ]
     return [" ".join(r) for r in references], [" ".join(h) for h in hypotheses]
 
@@ -40,12 +33,8 @@ def levenshtein(reference: list[str], hypothesis: list[str]) -> int:
 
 def test_errors_are_the_edit_distance():
     references, hypotheses = _sentences(60)
-    expected = [
-        levenshtein(r.split(), h.split()) for r, h in zip(references, hypotheses, strict=True)
-    ]
-    errors = word_errors(references, hypotheses)
-    assert [e.total for e in errors] == expected
-    assert [e.words for e in errors] == [len(r.split()) for r in references]
+    expected = [levenshtein(r.split(), h.split()) for r, h in zip(references, hypotheses, strict=True)]
+    assert [e.total for e in word_errors(references, hypotheses)] == expected
 
 
 def test_the_corpus_rate_is_not_the_mean_of_rates():
@@ -73,23 +62,6 @@ def test_bleu_is_that_of_sacrebleu():
     bleu = BLEU()
     assert figure.value == pytest.approx(bleu.corpus_score(hypotheses, [references]).score)
     assert signature == str(bleu.get_signature()) and "tok:13a" in signature
-
-
-def test_bleu_of_few_words_is_smoothed_as_sacrebleu_smooths():
-    """No 4-gram matches here, which without smoothing would be a score of zero."""
-    references, hypotheses = ["le chat mange du pain", "oui"], ["le chat boit du pain", "oui"]
-    figure, _ = corpus_bleu(references, hypotheses)
-    want = BLEU().corpus_score(hypotheses, [references]).score
-    assert want > 0 and figure.value == pytest.approx(want)
-
-
-def test_statistics_of_sentences_add_up_to_those_of_the_corpus():
-    references, hypotheses = _sentences(20)
-    stats_nK = bleu_statistics(references, hypotheses)
-    corpus = BLEU().corpus_score(hypotheses, [references])
-    want = [corpus.sys_len, corpus.ref_len, *corpus.counts, *corpus.totals]
-    assert stats_nK.sum(0).tolist() == want
-    assert stats_nK[:, 0].tolist() == [len(h.split()) for h in hypotheses]
 
 
 def test_the_interval_of_bleu_is_that_of_sacrebleu():

@@ -5,24 +5,27 @@ import torch
 import torch.nn.functional as F
 
 from aio_toolkit.ssl import contrastive
-from aio_toolkit.ssl.contrastive import Contrastive, draw_distractors, spread
+from aio_toolkit.ssl.base import CodeSizes
+from aio_toolkit.ssl.contrastive import Contrastive, draw_distractors
 
-WIDTH, NUM_FEATURES = 16, 10
 
+@pytest.fixture
+def make_objective(make_encoder):
+    def make(**options) -> Contrastive:
+        torch.manual_seed(0)
+        return Contrastive(Contrastive.Config(**options), make_encoder(), CodeSizes(3, 5))
 
-def make_objective(**options) -> Contrastive:
-    torch.manual_seed(0)
-    return Contrastive(Contrastive.Config(**options), WIDTH, NUM_FEATURES)
+    return make
 
 
 def test_distractors_are_other_masked_frames_of_the_same_row_all_alike():
     torch.manual_seed(0)
-    hidden_BT = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]]).bool()
-    rows = hidden_BT.nonzero()[:, 0].tolist()
-    drawn_MN, exists_M = draw_distractors(hidden_BT, 3000)
+    masked_BT = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]]).bool()
+    rows = masked_BT.nonzero()[:, 0].tolist()
+    drawn_MN, exists_M = draw_distractors(masked_BT, 3000)
     assert exists_M.tolist() == [True] * 4 + [False] + [True] * 2
     for m, row in enumerate(rows):
-        allowed = [other for other, of in enumerate(rows) if of == row and other != m]
+        allowed = [other for other, its_row in enumerate(rows) if its_row == row and other != m]
         if allowed:
             counts = torch.bincount(drawn_MN[m], minlength=len(rows))
             assert counts.nonzero()[:, 0].tolist() == allowed
@@ -31,8 +34,8 @@ def test_distractors_are_other_masked_frames_of_the_same_row_all_alike():
 
 def test_cross_distractors_are_other_masked_frames_of_any_row_all_alike():
     torch.manual_seed(0)
-    hidden_BT = torch.tensor([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0]]).bool()
-    drawn_MN, _ = draw_distractors(hidden_BT, 2, 3000)
+    masked_BT = torch.tensor([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0]]).bool()
+    drawn_MN, _ = draw_distractors(masked_BT, 2, 3000)
     assert drawn_MN.shape == (6, 3002)
     for m in range(6):
         counts = torch.bincount(drawn_MN[m, 2:], minlength=6)
@@ -43,18 +46,18 @@ def test_cross_distractors_are_other_masked_frames_of_any_row_all_alike():
 
 def fix_draws(monkeypatch, batch, *counts: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The distractors that every later draw returns."""
-    draws = draw_distractors(batch.hidden_BT, *counts)
+    draws = draw_distractors(batch.masked_BT, *counts)
     monkeypatch.setattr(contrastive, "draw_distractors", lambda *_: draws)
     return draws
 
 
 @pytest.mark.parametrize("temperature", [0.2, 1.5])
-def test_the_loss_equals_info_nce_by_hand(monkeypatch, make_batch, temperature):
+def test_the_loss_equals_info_nce_by_hand(monkeypatch, make_batch, make_objective, temperature):
     batch = make_batch()
     objective = make_objective(dim=6, num_distractors=4, temperature=temperature)
     drawn_MN, _ = fix_draws(monkeypatch, batch, 4)
-    context_MC = objective.context(batch.states[-1][batch.hidden_BT])
-    target_MC = objective.target(batch.features_BTF[batch.hidden_BT])
+    context_MC = objective.context(batch.states[-1][batch.masked_BT])
+    target_MC = objective.target(batch.features_BTF[batch.masked_BT])
     terms, hits = [], []
     for m, context_C in enumerate(context_MC):
         candidates = [target_MC[n] for n in (m, *drawn_MN[m].tolist())]
@@ -62,41 +65,35 @@ def test_the_loss_equals_info_nce_by_hand(monkeypatch, make_batch, temperature):
         logits = torch.stack(cosines) / temperature
         terms.append(logits.logsumexp(0) - logits[0])
         hits.append(float(logits[0] >= logits.max()))
-    loss, figures = objective.loss(batch)
-    torch.testing.assert_close(loss, torch.stack(terms).mean(), atol=1e-5, rtol=1e-5)
-    assert figures["accuracy"].item() == pytest.approx(sum(hits) / len(hits))
+    loss = objective.loss(batch)
+    torch.testing.assert_close(loss.total, torch.stack(terms).mean(), atol=1e-5, rtol=1e-5)
+    assert loss.figures["accuracy"].item() == pytest.approx(sum(hits) / len(hits))
 
 
-def test_the_configured_numbers_of_distractors_are_drawn(monkeypatch, make_batch):
+def test_the_configured_numbers_of_distractors_are_drawn(monkeypatch, make_batch, make_objective):
     asked = []
 
-    def noting(hidden_BT, *counts):
+    def noting(masked_BT, *counts):
         asked.append(counts)
-        return draw_distractors(hidden_BT, *counts)
+        return draw_distractors(masked_BT, *counts)
 
     monkeypatch.setattr(contrastive, "draw_distractors", noting)
     make_objective(num_distractors=3, cross_distractors=2).loss(make_batch())
     assert asked == [(3, 2)]
 
 
-def test_a_distractor_that_equals_the_target_is_no_miss(make_batch):
+def test_a_distractor_that_equals_the_target_is_no_miss(make_batch, make_objective):
     batch = make_batch()
     batch.features_BTF[:] = 1.0  # all frames alike, as in silence
-    loss, figures = make_objective(num_distractors=4).loss(batch)
-    assert figures["accuracy"].item() == 1.0
-    assert figures["target_std"].item() == pytest.approx(0, abs=1e-5)
-    assert loss.item() == pytest.approx(torch.tensor(5.0).log().item(), rel=1e-5)
+    loss = make_objective(num_distractors=4).loss(batch)
+    assert loss.figures["accuracy"].item() == 1.0
+    assert loss.figures["target_std"].item() == pytest.approx(0, abs=1e-5)
+    assert loss.total.item() == pytest.approx(torch.tensor(5.0).log().item(), rel=1e-5)
 
 
-def test_without_anything_to_compare_the_loss_is_zero(make_batch):
+def test_without_anything_to_compare_the_loss_is_zero(make_batch, make_objective):
     batch = make_batch()
-    batch.hidden_BT = torch.zeros_like(batch.hidden_BT)
-    batch.hidden_BT[:, 2] = True
-    loss, _ = make_objective().loss(batch)
-    assert loss.item() == 0 and loss.requires_grad
-
-
-def test_spread_is_one_for_directions_at_random_and_zero_for_one_direction():
-    torch.manual_seed(0)
-    assert spread(torch.randn(5000, 32)).item() == pytest.approx(1, abs=0.02)
-    assert spread(torch.ones(50, 32) * torch.rand(50, 1)).item() == pytest.approx(0, abs=1e-5)
+    batch.masked_BT = torch.zeros_like(batch.masked_BT)
+    batch.masked_BT[:, 2] = True
+    total = make_objective().loss(batch).total
+    assert total.item() == 0 and total.requires_grad

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from aio_toolkit.encoders.base import EncoderConfig
+from aio_toolkit.config import Choice
+from aio_toolkit.encoders.transformer import TransformerEncoder
 from aio_toolkit.models.ssl import SslEncoder
-from aio_toolkit.ssl.contrastive import spread
+from aio_toolkit.ssl._figures import spread
+from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder
 from aio_toolkit.ssl.self_distillation import SelfDistillation, normalise_over_time
 
 NUM_FEATURES, WIDTH, NUM_LAYERS = 10, 16, 4
@@ -16,12 +18,14 @@ NUM_FEATURES, WIDTH, NUM_LAYERS = 10, 16, 4
 
 def make_encoder() -> SslEncoder:
     torch.manual_seed(0)
-    config = EncoderConfig(width=WIDTH, num_layers=NUM_LAYERS, num_heads=2, hidden=16)
-    return SslEncoder(config, NUM_FEATURES)
+    sizes = {"width": WIDTH, "num_layers": NUM_LAYERS, "num_heads": 2, "ffn_width": 16}
+    choice = Choice("transformer", TransformerEncoder.Config(**sizes))
+    return SslEncoder(SslEncoder.Config(choice), NUM_FEATURES)
 
 
-def make_objective(encoder: nn.Module | None = None, **options) -> SelfDistillation:
-    return SelfDistillation(SelfDistillation.Config(**options), encoder or make_encoder())
+def make_objective(encoder: FeatureEncoder | None = None, **options) -> SelfDistillation:
+    config = SelfDistillation.Config(**options)
+    return SelfDistillation(config, encoder or make_encoder(), CodeSizes(3, 5))
 
 
 def slow_normalise(x_TD: torch.Tensor) -> torch.Tensor:
@@ -56,23 +60,22 @@ def test_the_teacher_s_target_does_not_depend_on_padding(make_batch):
     objective, batch = make_objective(), make_batch()
     before = objective.target(batch)[batch.valid_BT]
     batch.features_BTF[~batch.valid_BT] = 100.0
-    torch.testing.assert_close(
-        objective.target(batch)[batch.valid_BT], before, atol=1e-5, rtol=1e-5
-    )
+    after = objective.target(batch)[batch.valid_BT]
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
 
 
 def test_the_loss_is_the_squared_error_on_masked_frames(make_batch):
     objective, batch = make_objective(), make_batch()
     target_BTD = objective.target(batch)
     terms = []
-    for b, t in batch.hidden_BT.nonzero().tolist():
+    for b, t in batch.masked_BT.nonzero().tolist():
         predicted_D = objective.predict(batch.states[-1][b, t])
         terms.append((predicted_D - target_BTD[b, t]).square().mean())
-    loss, figures = objective.loss(batch)
-    torch.testing.assert_close(loss, torch.stack(terms).mean())
-    torch.testing.assert_close(figures["target_std"], spread(target_BTD[batch.hidden_BT]))
-    loss.backward()
-    assert torch.equal(batch.states[-1].grad.abs().sum(-1) > 0, batch.hidden_BT)
+    loss = objective.loss(batch)
+    torch.testing.assert_close(loss.total, torch.stack(terms).mean())
+    torch.testing.assert_close(loss.figures["target_std"], spread(target_BTD[batch.masked_BT]))
+    loss.total.backward()
+    assert torch.equal(batch.states[-1].grad.abs().sum(-1) > 0, batch.masked_BT)
 
 
 def test_the_teacher_is_not_trained_and_stays_in_evaluation_mode(make_batch):
@@ -82,15 +85,12 @@ def test_the_teacher_is_not_trained_and_stays_in_evaluation_mode(make_batch):
     assert not any(module.training for module in objective.teacher.modules())
 
 
-class OneWeight(nn.Module):
+class OneWeight(FeatureEncoder):
     """An encoder that is a number and a buffer."""
 
-    width = WIDTH
-
     def __init__(self, value: float):
-        super().__init__()
+        super().__init__(num_features=3, width=WIDTH)
         self.encoder = nn.Linear(1, 1, bias=False)
-        self.encoder.width = WIDTH
         self.encoder.weight.data.fill_(value)
         self.register_buffer("mean_F", torch.full((3,), value))
 

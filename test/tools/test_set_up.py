@@ -40,7 +40,9 @@ def bare_path(tmp_path: Path) -> Path:
 def checkout(tmp_path: Path) -> Path:
     """A copy of the files that the set-up reads, without an environment."""
     copy = tmp_path / "checkout"
-    shutil.copytree(ROOT / "tools", copy / "tools", ignore=shutil.ignore_patterns("venv*", ".venv.lock"))
+    shutil.copytree(
+        ROOT / "tools", copy / "tools", ignore=shutil.ignore_patterns("venv*", ".venv.lock")
+    )
     shutil.copy(ROOT / "setup.py", copy)
     return copy
 
@@ -51,13 +53,19 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def run(command: Path, search_path: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Path, search_path: Path, home: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(search_path), "HOME": str(home)} | variables
-    return subprocess.run(["bash", str(command)], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        ["bash", str(command)], env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
-def find_python(search_path: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run find_python.sh in a copy whose system folders do not exist, so that only PATH and HOME count."""
+def find_python(
+    search_path: Path, home: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a find_python.sh whose system folders do not exist, so that only PATH and HOME count."""
     text = (ROOT / "tools/find_python.sh").read_text(encoding="utf-8")
     for folder in ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"):
         text = text.replace(folder, "/nonexistent")
@@ -81,7 +89,9 @@ def test_a_shim_that_does_not_run_is_passed_over(bare_path: Path, tmp_path: Path
     assert Path(result.stdout.strip()).resolve() == Path(sys._base_executable).resolve()
 
 
-def test_an_older_python_is_passed_over_and_312_is_preferred_to_313(bare_path: Path, tmp_path: Path) -> None:
+def test_an_older_python_is_passed_over_and_312_is_preferred_to_313(
+    bare_path: Path, tmp_path: Path
+) -> None:
     fake_python(bare_path / "python3", "3.11")
     fake_python(bare_path / "python3.13", "3.13")
     assert find_python(bare_path, tmp_path).stdout.strip() == str(bare_path / "python3.13")
@@ -192,21 +202,54 @@ def test_an_environment_killed_while_installing_is_made_anew(set_up, checkout: P
     assert (checkout / "tools/venv/.installed").exists()
 
 
+def test_a_linked_environment_is_refused_and_left_as_it_is(
+    set_up, checkout: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other/venv"
+    other.mkdir(parents=True)
+    (checkout / "tools/venv").symlink_to(other)
+    result = set_up()
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {checkout}/tools/venv is a symbolic link to {other}")
+    assert f"rm {checkout}/tools/venv" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(other.iterdir()) == []
+
+
+def test_the_environment_of_another_checkout_is_refused(set_up, checkout: Path) -> None:
+    assert set_up().returncode == 0
+    stamp = checkout / "tools/venv/.installed"
+    stamp.write_text(stamp.read_text().replace(str(checkout), "/somewhere/else"))
+    before = stamp.read_text()
+    result = set_up()
+    assert result.returncode == 1
+    assert "was made for the checkout /somewhere/else" in result.stderr
+    assert f"rm -r {checkout}/tools/venv" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert stamp.read_text() == before
+
+
 def test_constraints_pin_every_direct_dependency_and_no_local_file() -> None:
     def names(file: str) -> dict[str, str]:
         lines = (ROOT / "tools" / file).read_text(encoding="utf-8").splitlines()
-        found = [line.split(";")[0].strip().partition("==") for line in lines if line and line[0] != "#"]
+        found = [
+            line.split(";")[0].strip().partition("==") for line in lines if line and line[0] != "#"
+        ]
         return {name.lower().replace("_", "-"): version for name, _, version in found}
 
     pinned = names("constraints.txt")
     assert all(pinned.values())
-    direct = names("requirements.txt") | names("requirements-test.txt") | names("requirements-bench.txt")
+    direct = (
+        names("requirements.txt") | names("requirements-test.txt") | names("requirements-bench.txt")
+    )
     for name, version in direct.items():
         assert name in pinned
         assert version in ("", pinned[name])
 
 
 def test_make_lists_its_targets() -> None:
-    listing = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for target in ("setup", "demo", "test", "lint", "format", "clean"):
         assert f"make {target} " in listing

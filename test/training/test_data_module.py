@@ -4,26 +4,26 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-from tiny import FRAME_RATE, TASKS, write_dump
+from tiny import ALL, TASKS, named, write_dump
 
-from aio_toolkit.data.dataset import PretrainingDataset
-from aio_toolkit.data.sampler import TaskBatchSampler, fixed_batches
-from aio_toolkit.training.config import DataConfig
+from aio_toolkit.data.sampler import Schedule, TaskBatchSampler, fixed_batches
+from aio_toolkit.dump.split import Corpus
+from aio_toolkit.errors import AioError
 from aio_toolkit.training.data_module import TaskDataModule
+from aio_toolkit.training.dataset import PretrainingDataset
 
 SECONDS = {"asr": 1.5, "sep": 0.9, "st": 0.0}
 
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data_module")
-    data, dump = write_dump(root)
-    return [PretrainingDataset(data / name, dump / name, TASKS) for name in ("train", "dev")]
+    corpus = Corpus(*write_dump(tmp_path_factory.mktemp("data_module")), ALL)
+    return [PretrainingDataset(split, TASKS) for split in (corpus.train, corpus.dev)]
 
 
-def module_of(splits, tasks=(), **trainer) -> TaskDataModule:
-    config = DataConfig(seconds=SECONDS, dev_seconds=1.3)
-    module = TaskDataModule(*splits, config, seed=3, frame_rate=FRAME_RATE, tasks=tasks)
+def module_of(splits, tasks=TASKS, **trainer) -> TaskDataModule:
+    config = TaskDataModule.Config(seconds=SECONDS, dev_seconds=1.3)
+    module = TaskDataModule(config, *splits, tasks, seed=3)
     alone = {"global_rank": 0, "world_size": 1, "accumulate_grad_batches": 1}
     module.trainer = SimpleNamespace(**{"max_steps": 7, "global_step": 0, **alone, **trainer})
     return module
@@ -31,9 +31,9 @@ def module_of(splits, tasks=(), **trainer) -> TaskDataModule:
 
 def sampler_of(train, num_batches: int, **options) -> TaskBatchSampler:
     """Batches by indices: 75 frames of asr and 45 of sep in each."""
-    tasks = [utterance.task for utterance in train.utterances]
-    budget = {"asr": 75, "sep": 45}
-    return TaskBatchSampler(tasks, train.num_frames, budget, num_batches, seed=3, **options)
+    names = [utterance.task.name for utterance in train.utterances]
+    schedule = Schedule(num_batches, seed=3, **options)
+    return TaskBatchSampler(names, train.num_frames, {"asr": 75, "sep": 45}, schedule)
 
 
 def ids(train, indices: list[int]) -> set[str]:
@@ -57,18 +57,12 @@ def test_training_gets_the_batches_of_its_steps_and_rank(splits, trainer, num_ba
     assert [set(batch.ids) for batch in loader] == wanted
 
 
-def test_task_indices_are_those_of_the_model(splits):
-    module = module_of(splits, tasks=["st", "sep", "music", "asr"])
+@pytest.mark.parametrize("names", [["st", "sep", "music", "asr"], ["asr", "sep"]])
+def test_task_indices_are_those_of_the_model(splits, names):
+    module = module_of(splits, tasks=named(*names))
     batch = next(iter(module.train_dataloader()))
-    index = {"asr": 3, "sep": 1}
-    assert batch.task_B.tolist() == [index[id.split("-")[0]] for id in batch.ids]
+    assert batch.task_B.tolist() == [names.index(id.split("-")[0]) for id in batch.ids]
     assert set(batch.rows) == {"asr", "sep"}
-
-
-def test_task_indices_are_the_order_of_the_configuration_by_default(splits):
-    batch = next(iter(module_of(splits).train_dataloader()))
-    index = {"asr": 0, "sep": 1}
-    assert batch.task_B.tolist() == [index[id.split("-")[0]] for id in batch.ids]
 
 
 def test_validation_sees_every_utterance_once_in_fixed_batches(splits):
@@ -76,6 +70,22 @@ def test_validation_sees_every_utterance_once_in_fixed_batches(splits):
     batches = list(module_of(splits).val_dataloader())
     seen = Counter(id for batch in batches for id in batch.ids)
     assert seen == Counter(utterance.id for utterance in dev.utterances)
-    tasks = [utterance.task for utterance in dev.utterances]
-    fixed = fixed_batches(tasks, dev.num_frames, 65)
+    names = [utterance.task.name for utterance in dev.utterances]
+    fixed = fixed_batches(names, dev.num_frames, 65)
     assert [set(batch.ids) for batch in batches] == [ids(dev, batch) for batch in fixed]
+
+
+def test_the_tasks_are_those_with_audio_in_a_batch_in_their_order():
+    config = TaskDataModule.Config(seconds={"sep": 2.0, "asr": 0.0, "st": 0.5, "enh": 1.0})
+    assert config.chosen(ALL) == named("sep", "st", "enh")
+
+
+@pytest.mark.parametrize("seconds", [{}, {"asr": 0.0}])
+def test_a_batch_of_no_task_is_an_error_of_the_configuration(seconds):
+    with pytest.raises(AioError, match="'data.seconds' names no task. Give the seconds"):
+        TaskDataModule.Config(seconds=seconds).chosen(ALL)
+
+
+def test_a_task_that_the_recipe_does_not_have_is_named():
+    with pytest.raises(AioError, match="unknown task 'tags'. Known tasks: asr, st, sep"):
+        TaskDataModule.Config(seconds={"tags": 1.0}).chosen(ALL)

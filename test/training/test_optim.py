@@ -7,15 +7,15 @@ import torch
 from tiny import tiny_model
 from torch import nn
 
-from aio_toolkit.training.optim import OptimConfig, build_optimizer
+from aio_toolkit.training.optim import AdamWCosine
 
 PEAK, WARMUP, STEPS = 0.3, 8, 48
 
 
 def rates(warmup_steps: int, max_steps: int) -> list[float]:
-    """The rate that each optimiser step is taken at, and the one after the last."""
-    config = OptimConfig(lr=PEAK, warmup_steps=warmup_steps)
-    built = build_optimizer(nn.Linear(2, 1), config, max_steps)
+    """The rate that each optimizer step is taken at, and the one after the last."""
+    config = AdamWCosine.Config(lr=PEAK, warmup_steps=warmup_steps)
+    built = AdamWCosine(config).build(nn.Linear(2, 1), max_steps)
     optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
     found = [optimizer.param_groups[0]["lr"]]
     for _ in range(max_steps):
@@ -51,7 +51,7 @@ def test_without_warm_up_the_first_step_is_taken_at_the_peak():
 
 
 def test_the_rate_changes_from_step_to_step():
-    built = build_optimizer(nn.Linear(2, 1), OptimConfig(), 10)
+    built = AdamWCosine(AdamWCosine.Config()).build(nn.Linear(2, 1), 10)
     assert built["lr_scheduler"]["interval"] == "step"
 
 
@@ -70,7 +70,8 @@ class Mixed(nn.Module):
 
 def decay_of(module: nn.Module, weight_decay: float) -> dict[str, float]:
     """Weight decay of every parameter that is trained, by name."""
-    optimizer = build_optimizer(module, OptimConfig(weight_decay=weight_decay), 10)["optimizer"]
+    config = AdamWCosine.Config(weight_decay=weight_decay)
+    optimizer = AdamWCosine(config).build(module, 10)["optimizer"]
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     grouped = [(p, group) for group in optimizer.param_groups for p in group["params"]]
     assert len({id(parameter) for parameter, _ in grouped}) == len(grouped)
@@ -94,7 +95,7 @@ def test_the_whole_model_trains_all_but_its_encoder(vocabulary):
     decay = decay_of(model, 0.25)
     trained = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
     assert decay.keys() == trained
-    assert decay["text_head.decoder.embed.0.weight"] == 0
+    assert decay["heads.text.decoder.embed.0.weight"] == 0
     assert decay["backbone.task_embedding.0"] == 0
     assert decay["backbone.blocks.1.feed_forward.router.gates_DE.0"] == 0.25
 
@@ -103,8 +104,8 @@ def test_a_step_is_that_of_adamw_with_the_given_decay_and_moments():
     torch.manual_seed(0)
     ours, reference = nn.Linear(3, 2, bias=False), nn.Linear(3, 2, bias=False)
     reference.load_state_dict(ours.state_dict())
-    config = OptimConfig(lr=0.1, weight_decay=0.2, warmup_steps=0, beta2=0.7)
-    optimizer = build_optimizer(ours, config, 100)["optimizer"]
+    config = AdamWCosine.Config(lr=0.1, weight_decay=0.2, warmup_steps=0, beta2=0.7)
+    optimizer = AdamWCosine(config).build(ours, 100)["optimizer"]
     betas = (0.9, 0.7)
     known = torch.optim.AdamW(reference.parameters(), lr=0.1, betas=betas, weight_decay=0.2)
     for _ in range(3):

@@ -19,22 +19,31 @@ fail() {
 }
 
 [ $# -eq 0 ] || fail "takes only '--name value' pairs, not '$1'."
-[ -n "$librispeech" ] || fail "needs --librispeech DIR, the folder that holds train-clean-100 and so on."
+[ -n "$librispeech" ] ||
+    fail "needs --librispeech DIR, the folder that holds train-clean-100 and so on."
 [ "${wsj0:+given}" = "${wsj0_lists:+given}" ] ||
     fail "--wsj0 and --wsj0_lists go together: the wav files, and mix_2_spk_{tr,cv,tt}.txt."
 
 . ./path.sh
 lists=corpus/lists
 
-# What is in data/local comes from corpus/, where finished audio stays.
+# Only data dirs are here, made again in seconds; finished audio stays in corpus/.
 rm -rf data/local
-python local/prepare_librispeech.py --librispeech "$librispeech" --config "$config" --data data/local/asr
-python local/make_mixing_lists.py --librispeech "$librispeech" --config "$config" --lists "$lists" \
+
+python local/prepare_librispeech.py --config "$config" \
+    --librispeech "$librispeech" --data data/local/asr
+
+python local/make_mixing_lists.py --config "$config" \
+    --librispeech "$librispeech" --lists "$lists" \
     ${extra_speech:+--extra_speech "$extra_speech"} ${noise:+--noise "$noise"}
-python local/mix_speakers.py --lists "${wsj0_lists:-$lists}" --root "${wsj0:-$librispeech}" --config "$config" \
+
+python local/mix_speakers.py --config "$config" \
+    --lists "${wsj0_lists:-$lists}" --root "${wsj0:-$librispeech}" \
     --corpus corpus --data data/local/sep --nj "$nj"
+
 if [ -n "$noise" ]; then
-    python local/mix_noise.py --lists "$lists" --root "$librispeech" --noise "$noise" --config "$config" \
+    python local/mix_noise.py --config "$config" \
+        --lists "$lists" --root "$librispeech" --noise "$noise" \
         --corpus corpus --data data/local/enh --nj "$nj"
 else
     echo "notice: no --noise DIR, so there is no speech enhancement (enh)"

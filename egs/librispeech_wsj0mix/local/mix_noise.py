@@ -1,21 +1,19 @@
 #!/usr/bin/env python3
-"""Noisy speech from lists of "speech, SNR, noise, offset"; the target is the clean speech."""
+"""Noisy speech from lists noise_{tr,cv,tt}.tsv; the target is the clean speech."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mix_speakers import find_list_root
 from mixing_lists import NOISE_LISTS, NoiseLine, read_list
-from settings import SAMPLE_RATE, config_argument, load_settings
-from speech_mixtures import Waves, make_mixtures, mix, plain_name
+from settings import SAMPLE_RATE, SplitSettings
+from speech_mixtures import PEAK, find_list_root, make_splits, mixing_parser, plain_name
 
+from aio_toolkit.arguments import parse
 from aio_toolkit.data.audio import read_audio
-from aio_toolkit.data.datadir import write_data_dir
-from aio_toolkit.data.mixing import scale_to_snr
+from aio_toolkit.data.mixing import Mixture, mix, scale_to_snr
 from aio_toolkit.errors import AioError, cli
-from aio_toolkit.files import sha256_file
+from aio_toolkit.tasks import Task
 
 SILENCE = 2.0**-15  # less than one step of 16 bits
 
@@ -29,80 +27,93 @@ class NoisySpeech:
         root: folder that the path of the speech starts from.
         noise_root: folder that the path of the noise starts from.
         max_samples: the utterance is cut to this length; None for no limit.
+        task: that of the utterance.
     """
 
     line: NoiseLine
     root: Path
     noise_root: Path
     max_samples: int | None
-    task = "enh"
+    task: Task
 
     @property
     def id(self) -> str:
         """`enh-`, utterance, SNR and noise clip."""
         line = self.line
-        return plain_name(f"enh-{Path(line.speech).stem}_{line.snr}_{Path(line.noise).stem}")
+        speech = Path(line.speech).stem
+        noise = Path(line.noise).stem
+        return plain_name(f"{self.task.name}-{speech}_{line.snr}_{noise}")
 
     @property
     def speaker(self) -> str:
         """The speaker, by which LibriSpeech names its files."""
-        return Path(self.line.speech).stem.partition("-")[0]
+        utterance = Path(self.line.speech).stem
+        speaker, *_ = utterance.split("-")
+        return speaker
 
-    def render(self) -> Waves:
+    def render(self) -> Mixture:
         """Add noise at the listed ratio of energies over the whole utterance."""
-        speech = read_audio(str(self.root / self.line.speech), SAMPLE_RATE)[: self.max_samples]
+        speech_path = self.root / self.line.speech
+        speech = read_audio(str(speech_path), SAMPLE_RATE)
+        speech = speech[: self.max_samples]
+
         clip_path = self.noise_root / self.line.noise
-        noise = loop_clip(read_audio(str(clip_path), SAMPLE_RATE), len(speech), self.line.offset)
+        clip = read_audio(str(clip_path), SAMPLE_RATE)
+        noise = loop_clip(clip, len(speech), self.line.offset)
+        # Silence has no level that could be set.
         if not noise.any():
             raise AioError(f"noise clip {clip_path} is silent. Remove it.")
-        return mix({"speech": speech}, scale_to_snr(speech, noise, float(self.line.snr)))
+        snr_db = float(self.line.snr)
+        background = scale_to_snr(speech, noise, snr_db)
+        return mix({"speech": speech}, background, peak=PEAK)
 
 
 def loop_clip(clip: np.ndarray, num_samples: int, offset: int) -> np.ndarray:
-    """A piece of `num_samples` of a clip (S,) that starts over at its end; silence around it does not count.
+    """A piece of a clip (S,) that starts over at its end; silence around the clip does not count.
 
-    Clips of the ESC sets are filled up with silence to five seconds. A piece that still is silent, in the
-    middle of a clip, is replaced by the one at the clip's first sound.
+    Clips of the ESC sets are padded with silence to five seconds. A piece that still is silent, in
+    the middle of a clip, is replaced by the one at the clip's first sound.
+
+    Args:
+        clip: where the piece comes from.
+        num_samples: the piece's length.
+        offset: sample to start at, counted from the first sound.
+
+    >>> loop_clip(np.array([0.0, 0.1, 0.2, 0.3, 0.0]), 4, offset=1).tolist()
+    [0.2, 0.3, 0.1, 0.2]
     """
     loud = np.flatnonzero(np.abs(clip) > SILENCE)
     if len(loud) == 0:
         return np.zeros(num_samples, dtype=clip.dtype)
-    sound = clip[loud[0] : loud[-1] + 1]
-    piece = np.take(sound, offset + np.arange(num_samples), mode="wrap")
-    if np.abs(piece).max() > SILENCE:
+    first, last = loud[0], loud[-1]
+    sound = clip[first : last + 1]
+
+    places = np.arange(num_samples)
+    piece = np.take(sound, offset + places, mode="wrap")
+    peak = np.abs(piece).max()
+    if peak > SILENCE:
         return piece
-    return np.take(sound, np.arange(num_samples), mode="wrap")
+    return np.take(sound, places, mode="wrap")
 
 
 @cli
 def main() -> None:
     """Write the noisy utterances of all splits and their data dirs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lists", type=Path, required=True, help="folder of noise_{tr,cv,tt}.tsv")
-    parser.add_argument("--root", type=Path, required=True, help="LibriSpeech: the tree, or the folder above it")
+    parser = mixing_parser(__doc__)
     parser.add_argument("--noise", type=Path, required=True, help="folder of noise clips")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of the audio to write")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data dirs to write")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
-    config_argument(parser)
-    args = parser.parse_args()
+    args = parse(parser)
+    noise_root = args.noise.resolve()
 
-    settings = load_settings(args.config)
-    for name, split in settings.splits().items():
-        path = args.lists / NOISE_LISTS[name]
-        if not path.exists():
-            print(f"notice: {path} does not exist, so there is no speech enhancement (enh) in {name}")
-            continue
+    def _read_jobs(
+        path: Path, split: SplitSettings, task: Task
+    ) -> tuple[list[NoisySpeech], dict[str, Path]]:
         lines = read_list(path, NoiseLine.parse)
-        root, noise_root = find_list_root(args.root, lines[0].speech), args.noise.resolve()
-        jobs = [NoisySpeech(line, root, noise_root, split.mix_samples) for line in lines]
-        stamp = {
-            "list": sha256_file(path),
-            "root": str(root),
-            "noise": str(noise_root),
-            "mix_seconds": split.mix_seconds,
-        }
-        write_data_dir(args.data / name, make_mixtures(jobs, args.corpus / name / "enh", stamp, args.nj))
+        root = find_list_root(args.root, lines[0].speech)
+        length = split.mix_samples
+        jobs = [NoisySpeech(line, root, noise_root, length, task) for line in lines]
+        return jobs, {"root": root, "noise": noise_root}
+
+    make_splits(args, "enh", NOISE_LISTS, _read_jobs)
 
 
 if __name__ == "__main__":

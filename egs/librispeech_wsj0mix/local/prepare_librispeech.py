@@ -1,76 +1,113 @@
 #!/usr/bin/env python3
-"""Data dirs for speech recognition from LibriSpeech; their wav.scp names the FLAC files of the corpus."""
+"""Data dirs for speech recognition; their wav.scp names the FLAC files of LibriSpeech."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from librispeech import Speech, find_speech, read_transcripts
-from settings import SAMPLE_RATE, SplitSettings, check_disjoint, config_argument, load_settings
+from librispeech import Speech, check_speakers, find_speech, read_transcripts
+from settings import SAMPLE_RATE, SplitSettings, add_settings, load_settings
 
+from aio_toolkit.arguments import add_tasks, command_parser, parse
 from aio_toolkit.data.audio import read_header, resampled_length
 from aio_toolkit.data.datadir import Utterance, write_data_dir
 from aio_toolkit.errors import AioError, cli
 from aio_toolkit.progress import progress
+from aio_toolkit.tasks import Task, get_task, load_tasks
+
+
+@dataclass(frozen=True)
+class SplitToPrepare:
+    """One split: its name, its settings and the task of its utterances."""
+
+    name: str
+    settings: SplitSettings
+    task: Task
 
 
 @cli
 def main() -> None:
     """Write one data dir per split."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--librispeech", type=Path, required=True, help="the tree, or the folder above it")
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "--librispeech", type=Path, required=True, help="the tree, or the folder above it"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the data dirs to write")
-    config_argument(parser)
-    args = parser.parse_args()
+    add_settings(parser)
+    add_tasks(parser)
+    args = parse(parser)
 
-    settings = load_settings(args.config)
-    speech = {name: find_speech(args.librispeech, split.sets) for name, split in settings.splits().items()}
-    check_disjoint({name: {one.speaker for one in found} for name, found in speech.items()}, "speaker")
-    for name, split in settings.splits().items():
-        utterances = prepare_split(speech[name], split, settings.seed, name)
-        write_data_dir(args.data / name, utterances)
+    settings, tasks = load_settings(args.config), load_tasks(args.tasks_config)
+    splits = settings.splits()
+    speech = {name: find_speech(args.librispeech, split.sets) for name, split in splits.items()}
+    check_speakers(speech)
+    task = get_task(tasks, "asr")
+    for name, split in splits.items():
+        to_prepare = SplitToPrepare(name, split, task)
+        utterances = prepare_split(speech[name], to_prepare, settings.seed)
+        write_data_dir(args.data / name, utterances, tasks)
 
 
-def prepare_split(speech: list[Speech], split: SplitSettings, seed: int, name: str) -> list[Utterance]:
-    """The utterances of a split that have a transcript and are short enough; what is left out is counted.
+def prepare_split(speech: list[Speech], split: SplitToPrepare, seed: int) -> list[Utterance]:
+    """The utterances of a split that have a transcript and are short enough; others are counted.
 
     Raises:
         AioError: nothing remains.
     """
+    settings = split.settings
     transcripts: dict[str, str] = {}
     for folder in sorted({one.path.parent for one in speech}):
         transcripts |= read_transcripts(folder)
+
     transcribed = [one for one in speech if one.id in transcripts]
-    utterances = [_utterance(one, transcripts[one.id]) for one in progress(transcribed, f"asr {name}")]
-    limit = np.inf if split.max_seconds is None else split.max_seconds * SAMPLE_RATE
-    kept = [utterance for utterance in utterances if utterance.num_samples <= limit]
-    chosen = kept if split.asr is None else _choose(kept, split.asr, seed)
+    utterances = []
+    for one in progress(transcribed, f"asr {split.name}"):
+        utterances.append(_to_utterance(one, transcripts[one.id], split.task))
+
+    # Long utterances decide how much memory training needs.
+    kept = _drop_long(utterances, settings.max_seconds)
+    chosen = _choose(kept, settings.asr, seed)
+
     left_out = {
         "without transcript": len(speech) - len(transcribed),
-        f"longer than {split.max_seconds} s": len(utterances) - len(kept),
+        f"longer than {settings.max_seconds} s": len(utterances) - len(kept),
         "over the count": len(kept) - len(chosen),
     }
-    reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
-    print(f"asr {name}: {len(chosen)} utterances; left out: {reasons or 'none'}")
+    reasons = [f"{count} {reason}" for reason, count in left_out.items() if count]
+    told = ", ".join(reasons) or "none"
+    print(f"asr {split.name}: {len(chosen)} utterances; left out: {told}")
     if not chosen:
-        raise AioError(f"no utterance remains for asr in {name}. Mend its sets or max_seconds in --config.")
+        remedy = "Fix its sets or max_seconds in --config."
+        raise AioError(f"no utterance remains for asr in {split.name}. {remedy}")
     return chosen
 
 
-def _utterance(speech: Speech, text: str) -> Utterance:
+def _to_utterance(speech: Speech, text: str, task: Task) -> Utterance:
     header = read_header(str(speech.path))
+    assert header is not None, "a FLAC file has a header"
     return Utterance(
-        id=f"asr-{speech.id}",
-        task="asr",
+        id=f"{task.name}-{speech.id}",
+        task=task,
         speaker=speech.speaker,
         wav=str(speech.path.absolute()),
         num_samples=resampled_length(header.num_samples, header.sample_rate, SAMPLE_RATE),
-        texts={"text": text.lower()},
+        answers={"text": text.lower()},
     )
 
 
-def _choose(utterances: list[Utterance], count: int, seed: int) -> list[Utterance]:
-    order = np.random.default_rng(seed).permutation(len(utterances))
+def _drop_long(utterances: list[Utterance], max_seconds: float | None) -> list[Utterance]:
+    if max_seconds is None:
+        return utterances
+    max_samples = max_seconds * SAMPLE_RATE
+    return [utterance for utterance in utterances if utterance.num_samples <= max_samples]
+
+
+def _choose(utterances: list[Utterance], count: int | None, seed: int) -> list[Utterance]:
+    """`count` utterances at random, or all."""
+    if count is None:
+        return utterances
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(utterances))
     return [utterances[index] for index in order[:count]]
 
 

@@ -1,35 +1,26 @@
-"""From jobs to audio files: what mixing two speakers and mixing noise have in common."""
+"""From mixing lists to audio files: what mixing two speakers and mixing noise have in common."""
 
-import multiprocessing
-import os
+import argparse
 import re
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from settings import SAMPLE_RATE
+from settings import SAMPLE_RATE, SplitSettings, add_settings, load_settings
 
+from aio_toolkit import folders
+from aio_toolkit.arguments import add_tasks, command_parser
 from aio_toolkit.data.audio import read_header, write_wav
-from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.mixing import peak_normalise
+from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.data.mixing import Mixture
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import read_json, write_json
+from aio_toolkit.files import sha256_file
+from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
-from aio_toolkit.tasks import TASKS
+from aio_toolkit.tasks import Task, get_task, load_tasks
 
 PEAK = 0.9  # of the loudest of mixture and targets, as in WSJ0-2mix
-
-
-@dataclass(frozen=True)
-class Waves:
-    """The input of an utterance and its targets, all (S,): input = sum of targets + what is no target."""
-
-    input: np.ndarray
-    targets: dict[str, np.ndarray]
 
 
 class Job(Protocol):
@@ -40,29 +31,72 @@ class Job(Protocol):
         """Utterance id, with the task in front."""
 
     @property
-    def task(self) -> str:
-        """Name in `TASKS`."""
+    def task(self) -> Task:
+        """The task of the utterance."""
 
     @property
     def speaker(self) -> str:
         """What goes to `utt2spk`."""
 
-    def render(self) -> Waves:
+    def render(self) -> Mixture:
         """Read and mix; the same every time."""
 
 
-def mix(targets: dict[str, np.ndarray], background: np.ndarray | None = None) -> Waves:
-    """Sum waves (S,) and scale all by one gain to a peak of 0.9.
+# Makes the jobs of a list, and names the folders that its audio comes from.
+ReadJobs = Callable[[Path, SplitSettings, Task], tuple[Sequence[Job], dict[str, Path]]]
 
-    Targets and background are put on the grid of 16-bit samples first, so that the files add up exactly.
+
+def mixing_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a program that makes mixtures from lists."""
+    parser = command_parser(description)
+    parser.add_argument("--lists", type=Path, required=True, help="folder of the mixing lists")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder that the paths start from, or next to it"
+    )
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of the audio to write")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data dirs to write")
+    parser.add_argument("--nj", type=int, default=1, help="processes")
+    add_settings(parser)
+    add_tasks(parser)
+    return parser
+
+
+def make_splits(
+    args: argparse.Namespace,
+    task_name: str,
+    lists: Mapping[str, str],
+    read_jobs: ReadJobs,
+) -> None:
+    """Write the mixtures of all splits and their data dirs.
+
+    Args:
+        args: those of `mixing_parser`.
+        task_name: the task of the mixtures.
+        lists: name of each split's list; a split without one has no mixtures.
+        read_jobs: reads a list.
     """
-    parts = [*targets.values(), *([] if background is None else [background])]
-    scaled = peak_normalise([np.sum(parts, axis=0), *parts], PEAK)[1:]
-    on_grid = [np.round(wave * 2**15) / 2**15 for wave in scaled]
-    return Waves(np.sum(on_grid, axis=0), dict(zip(targets, on_grid, strict=False)))
+    tasks = load_tasks(args.tasks_config)
+    task = get_task(tasks, task_name)
+    for name, split in load_settings(args.config).splits().items():
+        path = args.lists / lists[name]
+        if not path.exists():
+            missing = f"there is no {task.title} ({task.name}) in {name}"
+            print(f"notice: {path} does not exist, so {missing}")
+            continue
+        jobs, roots = read_jobs(path, split, task)
+        stamp: dict[str, Any] = {"list": sha256_file(path)}
+        for what, folder in roots.items():
+            stamp[what] = str(folder)
+        stamp["mix_seconds"] = split.mix_seconds
+
+        audio = args.corpus / name / task.name
+        utterances = make_mixtures(jobs, audio, stamp, args.nj)
+        write_data_dir(args.data / name, utterances, tasks)
 
 
-def make_mixtures(jobs: Sequence[Job], folder: Path, stamp: dict[str, Any], nj: int) -> list[Utterance]:
+def make_mixtures(
+    jobs: Sequence[Job], folder: Path, stamp: dict[str, Any], nj: int
+) -> list[Utterance]:
     """Write the audio of all jobs to `folder`, except what an earlier run has written.
 
     Args:
@@ -74,53 +108,63 @@ def make_mixtures(jobs: Sequence[Job], folder: Path, stamp: dict[str, Any], nj: 
     Raises:
         AioError: two jobs have the same id, or `folder` holds files that are not from here.
     """
+    # Both would write the same files.
     seen: set[str] = set()
     for job in jobs:
         if job.id in seen:
-            raise AioError(f"mixture {job.id} comes twice in the list of {folder}. Remove one of the lines.")
+            found = f"mixture {job.id} appears twice in the list of {folder}"
+            raise AioError(f"{found}. Remove one of the lines.")
         seen.add(job.id)
-    _adopt(folder, stamp)
-    make = partial(_make, folder=folder)
-    return list(progress(_map(make, jobs, nj), desc=f"mix {folder}", total=len(jobs)))
+    folders.claim(folder, stamp)
+    work = partial(_make, folder=folder)
+    made = parallel_map(work, jobs, nj, chunksize=16)
+    return list(progress(made, desc=f"mix {folder}", total=len(jobs)))
+
+
+def find_list_root(root: Path, listed: str) -> Path:
+    """The folder that a listed path starts from: `root`, the one above, or `LibriSpeech` in it.
+
+    Official lists start with `wsj0/`, so that both the folder `wsj0` and the one above it will do.
+
+    Raises:
+        AioError: the file is in none of them.
+    """
+    for candidate in (root, root.absolute().parent, root / "LibriSpeech"):
+        if (candidate.resolve() / listed).is_file():
+            return candidate.resolve()
+    raise AioError(
+        f"{listed}, which the mixing list names, is not in {root}. Name the folder that the list's "
+        "paths start from; WSJ0 is needed as wav files in its original folders."
+    )
 
 
 def plain_name(text: str) -> str:
-    """`text` with everything but letters, digits, dots, hyphens and underscores replaced, for an id."""
+    """`text` with everything except letters, digits, dots, hyphens and underscores replaced.
+
+    >>> plain_name("enh-19-198-0000_-3.2_Dog bark (2)")
+    'enh-19-198-0000_-3.2_Dog-bark-2-'
+    """
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
 
 
 def _make(job: Job, folder: Path) -> Utterance:
-    targets = {name: folder / f"{job.id}_{name}.wav" for name in TASKS[job.task].targets}
+    """Write the waves of a mixture, unless all of them are there."""
+    targets = {name: folder / f"{job.id}_{name}.wav" for name in job.task.targets}
     mixture = folder / f"{job.id}.wav"
-    if not all(path.exists() for path in (mixture, *targets.values())):
-        waves = job.render()
+    paths = [mixture, *targets.values()]
+    if not all(path.exists() for path in paths):
+        made = job.render()
         for name, path in targets.items():
-            write_wav(path, waves.targets[name], SAMPLE_RATE)
-        write_wav(mixture, waves.input, SAMPLE_RATE)
+            write_wav(path, made.targets[name], SAMPLE_RATE)
+        # Last: whoever finds the mixture may take the targets for granted.
+        write_wav(mixture, made.input, SAMPLE_RATE)
+    header = read_header(str(mixture))
+    assert header is not None, "a WAV file has a header"
     return Utterance(
         id=job.id,
         task=job.task,
         speaker=job.speaker,
         wav=str(mixture),
-        num_samples=read_header(str(mixture)).num_samples,
-        targets={name: str(path) for name, path in targets.items()},
+        num_samples=header.num_samples,
+        answers={name: str(path) for name, path in targets.items()},
     )
-
-
-def _map(function: partial, jobs: Sequence[Job], nj: int) -> Iterator[Utterance]:
-    if nj == 1:
-        yield from map(function, jobs)
-        return
-    # spawn: forking a process that has threads (BLAS, a test runner) can deadlock
-    with multiprocessing.get_context("spawn").Pool(nj) as pool:
-        yield from pool.imap(function, jobs, chunksize=16)
-
-
-def _adopt(folder: Path, stamp: dict[str, Any]) -> None:
-    path = folder / "stamp.json"
-    if folder.is_dir() and os.listdir(folder) and not path.exists():
-        raise AioError(f"{folder} has files but no stamp.json, so this program did not make it. Move it away.")
-    if path.exists() and read_json(path) != stamp:
-        print(f"{folder}: other lists or settings than before, making it again")
-        shutil.rmtree(folder)
-    write_json(path, stamp)

@@ -12,5 +12,6 @@ help_message="Usage: local/data.sh [--seed $seed] [--nj $nj] [--scale $scale] [-
 . ../../utils/parse_options.sh
 
 # One thread a process: the processes share the cores among them.
-OMP_NUM_THREADS=1 python local/make_corpus.py \
-    --config "$config" --corpus corpus --data data --seed "$seed" --nj "$nj" --scale "$scale"
+export OMP_NUM_THREADS=1
+python local/make_corpus.py --config "$config" --corpus corpus --data data \
+    --seed "$seed" --nj "$nj" --scale "$scale"

@@ -9,11 +9,12 @@ import music
 import noises
 import numpy as np
 import sentences
+import songs
 import voices
+from signals import num_samples_of
 
-from aio_toolkit.data.mixing import convolve_rir, pad_or_crop, peak_normalise, scale_to_snr
-
-SAMPLE_RATE = 16_000
+from aio_toolkit.data.mixing import Mixture, convolve_rir, mix, pad_or_crop, scale_to_snr
+from aio_toolkit.tasks import Task
 
 
 @dataclass
@@ -45,115 +46,192 @@ class Levels:
 
 @dataclass(frozen=True)
 class Job:
-    """One utterance to make."""
+    """One utterance to make.
+
+    Attributes:
+        split: train, dev or test.
+        task: that of the utterance.
+        index: number among those of its split and task.
+    """
 
     split: str
-    task: str
+    task: Task
     index: int
 
     @property
     def id(self) -> str:
         """Utterance id; the task comes first."""
-        return f"{self.task}-{self.split}-{self.index:05d}"
-
-
-@dataclass(frozen=True)
-class Waves:
-    """The input of an utterance and its targets, all (S,): input = sum of targets + what is no target."""
-
-    input: np.ndarray
-    targets: dict[str, np.ndarray]
+        number = f"{self.index:05d}"
+        return f"{self.task.name}-{self.split}-{number}"
 
 
 @dataclass(frozen=True)
 class Draft:
-    """All that is known of an utterance before a sample is made. Call `render` once: it goes on drawing."""
+    """All that is known of an utterance before a sample is made.
+
+    Attributes:
+        speaker: what goes to `utt2spk`.
+        texts: by the file that they go to.
+        targets: names of the waves that `render` makes.
+        render: makes the waves. Call it once: it goes on drawing.
+    """
 
     speaker: str
     texts: dict[str, str]
     targets: tuple[str, ...]
-    render: Callable[[], Waves]
+    render: Callable[[], Mixture]
 
 
 def draft(job: Job, levels: Levels, seed: int) -> Draft:
     """Draw an utterance. The result depends on nothing but the arguments."""
-    rng = np.random.default_rng([seed, zlib.crc32(job.id.encode())])
-    return _DRAFTS[job.task](job, levels, rng)
+    checksum = zlib.crc32(job.id.encode())
+    rng = np.random.default_rng([seed, checksum])
+    draw = _DRAFTS[job.task.name]
+    return draw(job, levels, rng)
 
 
-def _plain_speech(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
-    """asr and st: one speaker, no audio target; st adds the French text."""
+def _transcribed(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
+    """asr: one speaker and what is said."""
+    english, _ = sentences.draw_sentence(rng, job.split)
+    texts = {"text": english}
+    return _plain_speech(job, levels, rng, texts)
+
+
+def _translated(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
+    """st: one speaker, what is said, and the same in French."""
     english, french = sentences.draw_sentence(rng, job.split)
-    speech = _speech(rng, job.split, levels, english)
-    texts = {"text": english, "text.fr": french} if job.task == "st" else {"text": english}
-    return Draft(speech.voice.id, texts, (), lambda: _mix({}, voices.speak(speech), levels, rng))
+    texts = {"text": english, "text.fr": french}
+    return _plain_speech(job, levels, rng, texts)
+
+
+def _plain_speech(
+    job: Job,
+    levels: Levels,
+    rng: np.random.Generator,
+    texts: dict[str, str],
+) -> Draft:
+    speech = _draw_speech(rng, job.split, levels, texts["text"])
+
+    def _render() -> Mixture:
+        wave = voices.speak(speech)
+        # No target: the speech is what is left of the input without targets.
+        return mix({}, wave, peak=_draw_peak(rng, levels))
+
+    return Draft(
+        speaker=speech.voice.id,
+        texts=texts,
+        targets=(),
+        render=_render,
+    )
 
 
 def _two_speakers(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
     """sep: two voices with as many words each, cut to the shorter one."""
     first, _ = sentences.draw_sentence(rng, job.split)
-    second, _ = sentences.draw_sentence(rng, job.split, num_words=len(first.split()))
-    pair = rng.choice(len(voices.voices(job.split)), size=2, replace=False)
-    speeches = [
-        _speech(rng, job.split, levels, text, int(voice)) for text, voice in zip((first, second), pair, strict=True)
-    ]
+    # As many words, or one of the two would often be cut in the middle.
+    num_words = len(first.split())
+    second, _ = sentences.draw_sentence(rng, job.split, num_words)
+    num_voices = len(voices.voices(job.split))
+    pair = rng.choice(num_voices, size=2, replace=False)
+    speeches = []
+    for text, voice in zip((first, second), pair, strict=True):
+        speeches.append(_draw_speech(rng, job.split, levels, text, int(voice)))
 
-    def render() -> Waves:
-        waves = [voices.speak(speech) for speech in speeches]
-        length = min(len(wave) for wave in waves)
-        loud, soft = (pad_or_crop(wave, length) for wave in waves)
-        soft = scale_to_snr(loud, soft, rng.uniform(-levels.sep_db, levels.sep_db))
-        return _mix({"spk1": loud, "spk2": soft}, np.zeros(length), levels, rng)
+    def _render() -> Mixture:
+        first, second = map(voices.speak, speeches)
+        length = min(len(first), len(second))
+        first = first[:length]
+        second = second[:length]
 
-    return Draft("_".join(speech.voice.id for speech in speeches), {}, ("spk1", "spk2"), render)
+        level_db = rng.uniform(-levels.sep_db, levels.sep_db)
+        second = scale_to_snr(first, second, level_db)
+        targets = {"spk1": first, "spk2": second}
+        # float64 silence makes the sum one of float64, which decides the last bit of the peak.
+        silence = np.zeros(length)
+        return mix(targets, silence, peak=_draw_peak(rng, levels))
+
+    return Draft(
+        speaker="_".join(speech.voice.id for speech in speeches),
+        texts={},
+        targets=("spk1", "spk2"),
+        render=_render,
+    )
 
 
 def _noisy_speech(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
-    """enh: speech in noise, perhaps in a room; the target is the dry speech, in time with the direct path."""
+    """enh: speech in noise, perhaps in a room.
+
+    The target is the dry speech, in time with the direct path.
+    """
     english, _ = sentences.draw_sentence(rng, job.split)
-    speech = _speech(rng, job.split, levels, english)
+    speech = _draw_speech(rng, job.split, levels, english)
 
-    def render() -> Waves:
+    def _render() -> Mixture:
         dry = voices.speak(speech)
-        wet = convolve_rir(dry, noises.draw_rir(rng)) if rng.random() < levels.reverb_share else dry
-        snr = float(rng.choice(levels.enh_snr_db))
-        noise = scale_to_snr(wet, noises.draw_noise(rng, len(dry)), snr)
-        return _mix({"speech": dry}, wet - dry + noise, levels, rng)
+        in_room = rng.random() < levels.reverb_share
+        wet = convolve_rir(dry, noises.draw_rir(rng)) if in_room else dry
+        snr_db = float(rng.choice(levels.enh_snr_db))
+        noise = noises.draw_noise(rng, len(dry))
+        noise = scale_to_snr(wet, noise, snr_db)
+        # Reverberation is no speech to be kept: it belongs to the background.
+        background = wet - dry + noise
+        return mix({"speech": dry}, background, peak=_draw_peak(rng, levels))
 
-    return Draft(speech.voice.id, {}, ("speech",), render)
+    return Draft(
+        speaker=speech.voice.id,
+        texts={},
+        targets=("speech",),
+        render=_render,
+    )
 
 
 def _sounds(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
     """sound: two or three events of different classes, each somewhere in the mixture."""
-    recipes = events.draw_recipes(rng, job.split, count=int(rng.integers(2, 4)))
-    names = tuple(f"sound{i + 1}" for i in range(len(recipes)))
+    count = int(rng.integers(2, 4))
+    recipes = events.draw_recipes(rng, job.split, count)
+    names = job.task.targets[:count]
 
-    def render() -> Waves:
-        length = int(levels.sound_seconds * SAMPLE_RATE)
+    def _render() -> Mixture:
+        length = num_samples_of(levels.sound_seconds)
         targets = {}
         for name, recipe in zip(names, recipes, strict=True):
             duration = int(length * rng.uniform(0.5, 1.0))
-            event = events.render(recipe, rng, duration) * 10 ** (rng.uniform(-2.5, 2.5) / 20)
-            targets[name] = pad_or_crop(event, length, offset=int(rng.integers(length - duration + 1)))
-        return _mix(targets, np.zeros(length), levels, rng)
+            event = events.render(recipe, rng, duration)
+            gain_db = rng.uniform(-2.5, 2.5)
+            event = event * 10 ** (gain_db / 20)
+            latest = length - duration
+            offset = int(rng.integers(latest + 1))
+            targets[name] = pad_or_crop(event, length, offset)
+        return mix(targets, peak=_draw_peak(rng, levels))
 
-    return Draft("_".join(recipe.id for recipe in recipes), {}, names, render)
+    return Draft(
+        speaker="_".join(recipe.id for recipe in recipes),
+        texts={},
+        targets=names,
+        render=_render,
+    )
 
 
 def _song(job: Job, levels: Levels, rng: np.random.Generator) -> Draft:
     """music: the four stems of a song of its own."""
-    song = music.draw_song(rng)
+    song = songs.draw_song(rng)
 
-    def render() -> Waves:
-        length = int(levels.music_seconds * SAMPLE_RATE)
-        return _mix(music.render(song, rng, length), np.zeros(length), levels, rng)
+    def _render() -> Mixture:
+        length = num_samples_of(levels.music_seconds)
+        stems = music.render(song, rng, length)
+        return mix(stems, peak=_draw_peak(rng, levels))
 
-    return Draft(f"song-{job.split}-{job.index:05d}", {}, music.STEMS, render)
+    return Draft(
+        speaker=f"song-{job.split}-{job.index:05d}",
+        texts={},
+        targets=music.STEMS,
+        render=_render,
+    )
 
 
-_DRAFTS = {
-    "asr": _plain_speech,
-    "st": _plain_speech,
+_DRAFTS: dict[str, Callable[[Job, Levels, np.random.Generator], Draft]] = {
+    "asr": _transcribed,
+    "st": _translated,
     "sep": _two_speakers,
     "enh": _noisy_speech,
     "sound": _sounds,
@@ -161,24 +239,33 @@ _DRAFTS = {
 }
 
 
-def _speech(rng: np.random.Generator, split: str, levels: Levels, text: str, voice: int | None = None) -> voices.Speech:
+def _draw_speech(
+    rng: np.random.Generator,
+    split: str,
+    levels: Levels,
+    text: str,
+    voice: int | None = None,
+) -> voices.Speech:
+    """How a sentence is spoken; by a random voice of the split, unless told its number."""
     speakers = voices.voices(split)
-    voice = int(rng.integers(len(speakers))) if voice is None else voice
+    if voice is None:
+        voice = int(rng.integers(len(speakers)))
 
-    def within(bounds: list[int]) -> int:
-        return int(rng.integers(bounds[0], bounds[1] + 1))
-
-    rate, pitch, pitch_range = within(levels.rate_wpm), within(levels.pitch), within(levels.pitch_range)
-    return voices.Speech(text, speakers[voice], rate, pitch, pitch_range)
-
-
-def _mix(targets: dict[str, np.ndarray], background: np.ndarray, levels: Levels, rng: np.random.Generator) -> Waves:
-    """Sum and scale to a random peak; all waves on the grid of 16-bit samples, so files add up exactly."""
-    total = np.sum([background, *targets.values()], axis=0)
-    scaled = peak_normalise([total, background, *targets.values()], peak=rng.uniform(*levels.peak))
-    on_grid = {name: _to_grid(wave) for name, wave in zip(targets, scaled[2:], strict=True)}
-    return Waves(_to_grid(np.sum([scaled[1], *on_grid.values()], axis=0)), on_grid)
+    return voices.Speech(
+        text=text,
+        voice=speakers[voice],
+        rate=_draw_within(rng, levels.rate_wpm),
+        pitch=_draw_within(rng, levels.pitch),
+        pitch_range=_draw_within(rng, levels.pitch_range),
+    )
 
 
-def _to_grid(wave: np.ndarray) -> np.ndarray:
-    return (np.round(wave * 32768) / 32768).astype(np.float32)
+def _draw_within(rng: np.random.Generator, bounds: list[int]) -> int:
+    """A whole number, the bounds included."""
+    lowest, highest = bounds
+    return int(rng.integers(lowest, highest + 1))
+
+
+def _draw_peak(rng: np.random.Generator, levels: Levels) -> float:
+    lowest, highest = levels.peak
+    return rng.uniform(lowest, highest)

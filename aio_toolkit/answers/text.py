@@ -1,0 +1,196 @@
+"""Text: a sentence an utterance, in units of SentencePiece."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, override
+
+import numpy as np
+import torch
+
+from aio_toolkit.answers.base import AnswerKind, TargetReader, Units
+from aio_toolkit.answers.lists import check_complete, read_list, write_list, write_text
+from aio_toolkit.answers.padding import pad_arrays
+from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.errors import AioError
+from aio_toolkit.tasks import Task
+from aio_toolkit.text import TOKENS_FILE, Vocabulary, train_sentencepiece
+
+# The sentences of all utterances, in the folder of a task.
+HYPOTHESES = "text"
+
+
+@dataclass(frozen=True)
+class TextUnits(Units):
+    """The units of text.
+
+    Attributes:
+        vocabulary: one for all text tasks.
+    """
+
+    vocabulary: Vocabulary
+
+    @override
+    def state(self) -> dict[str, Any]:
+        """Tokens and model of the vocabulary."""
+        vocabulary = self.vocabulary
+        return {"tokens": vocabulary.tokens, "model": vocabulary.model}
+
+    @classmethod
+    @override
+    def from_state(cls, state: dict[str, Any]) -> "TextUnits":
+        """The units that `state` came from."""
+        tokens = tuple(state["tokens"])
+        vocabulary = Vocabulary(tokens, state["model"])
+        return cls(vocabulary)
+
+    @override
+    def check_same(self, other: Units, where: str) -> None:
+        """Ids mean the same tokens."""
+        tokens: tuple[str, ...] = ()
+        if isinstance(other, TextUnits):
+            tokens = other.vocabulary.tokens
+        if tokens != self.vocabulary.tokens:
+            remedy = "Use the matching folder of units."
+            raise AioError(f"{where}: the text units are not the same. {remedy}")
+
+
+class TextReader(TargetReader):
+    """Token ids of sentences, which the data dir itself holds."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+
+    @override
+    def read(self, utterance: Utterance, span: slice, num_frames: int) -> np.ndarray:
+        """Ids (L,) of the whole sentence."""
+        (target,) = utterance.task.targets
+        sentence = utterance.answers[target]
+        ids = self.vocabulary.encode(sentence)
+        return np.array(ids, dtype=np.int64)
+
+
+class Text(AnswerKind):
+    """A sentence, transcribed or translated.
+
+    In a data dir it is in a file of the target's name: `text`, or `text.<language>`. Decoded, each
+    is in `utterances/<id>.txt`, and all of a split are in one file `text`.
+
+    >>> Text().file_of("text.fr")
+    'text.fr'
+    >>> Text().check_task(Task("asr", "", "text", ("words",), ("wer",)))
+    "unknown target 'words'. Call it 'text' or 'text.<language>'."
+    """
+
+    units = TextUnits
+
+    @dataclass
+    class Config:
+        """Options of a text task.
+
+        Attributes:
+            language: two letters; BLEU splits Chinese, Japanese and Korean by rules of their own.
+        """
+
+        language: str = "en"
+
+    @dataclass
+    class Fit:
+        """Options of stage 2.
+
+        Attributes:
+            vocab_size: pieces of the SentencePiece model.
+        """
+
+        vocab_size: int = 200
+
+    @override
+    def file_of(self, target: str) -> str:
+        """A file of the target's name."""
+        return target
+
+    @override
+    def check_task(self, task: Task) -> str | None:
+        """A text task has one target, called `text` or `text.<language>`."""
+        if len(task.targets) != 1:
+            return f"a text task has one target, not {len(task.targets)}."
+        target = task.targets[0]
+        if target != "text" and not target.startswith("text."):
+            return f"unknown target '{target}'. Call it 'text' or 'text.<language>'."
+        return None
+
+    @override
+    def fit(
+        self, tasks: Sequence[Task], utterances: Sequence[Utterance], options: Fit, folder: Path
+    ) -> TextUnits:
+        """Train one SentencePiece model on all text of the tasks, whatever language it is in."""
+        if (folder / TOKENS_FILE).is_file():
+            units = self.load_units(folder)
+            # Told now rather than by stage 4, hours later.
+            for task in tasks:
+                units.vocabulary.start(task.name)
+            print(f"{folder} is finished ({len(units.vocabulary)} tokens): nothing to do")
+            return units
+
+        targets: set[str] = set()
+        for task in tasks:
+            targets.update(task.targets)
+        sentences = []
+        for utterance in utterances:
+            for target in targets & utterance.answers.keys():
+                sentences.append(utterance.answers[target])
+        # Sorted, so that the model does not depend on the order of the data.
+        model = train_sentencepiece(sorted(sentences), options.vocab_size)
+        names = [task.name for task in tasks]
+        vocabulary = Vocabulary.of_model(model, names)
+        vocabulary.save(folder)
+        print(f"wrote {folder} ({len(vocabulary)} tokens from {len(sentences)} sentences)")
+        return TextUnits(vocabulary)
+
+    @override
+    def load_units(self, folder: Path) -> TextUnits:
+        """Read the vocabulary."""
+        return TextUnits(Vocabulary.load(folder))
+
+    @override
+    def open(self, dump: Path, utterances: Sequence[Utterance], units: TextUnits) -> TextReader:
+        """A reader that needs nothing of the dump."""
+        return TextReader(units.vocabulary)
+
+    @override
+    def collate(self, targets: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
+        """Token ids (B, L), -1 on padding; L is the longest sentence's length."""
+        return pad_arrays(targets, value=-1)
+
+    @override
+    def write(self, folder: Path, utterance: Utterance, answer: str) -> None:
+        """Write a sentence to a file of its own."""
+        write_text(_sentence_path(folder, utterance), answer)
+
+    @override
+    def is_finished(self, folder: Path, utterance: Utterance) -> bool:
+        """Whether that file is there."""
+        return _sentence_path(folder, utterance).is_file()
+
+    @override
+    def collect(self, folder: Path, utterances: Sequence[Utterance]) -> None:
+        """Write `text`, a line an utterance in their order."""
+        table = {}
+        for utterance in utterances:
+            sentence = _sentence_path(folder, utterance).read_text(encoding="utf-8")
+            table[utterance.id] = sentence.strip()
+        write_list(folder / HYPOTHESES, table)
+
+    @override
+    def load(self, folder: Path, utterances: Sequence[Utterance]) -> list[str]:
+        """The sentence of each utterance from `text`; a line with an id alone is an empty one."""
+        path = folder / HYPOTHESES
+        table = read_list(path)
+        lacking = [u.id for u in utterances if u.id not in table]
+        check_complete(path, lacking)
+        return [table[utterance.id] for utterance in utterances]
+
+
+def _sentence_path(folder: Path, utterance: Utterance) -> Path:
+    name = f"{utterance.id}.txt"
+    return folder / "utterances" / name

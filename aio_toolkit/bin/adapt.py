@@ -1,0 +1,38 @@
+"""Teach a trained multitask model one more task; its answers to all others stay what they are."""
+
+import argparse
+from pathlib import Path
+
+from aio_toolkit.arguments import add_config, add_corpus, command_parser, corpus_of, parse
+from aio_toolkit.errors import cli
+
+SCHEMA = "aio_toolkit.training.adapt:Adaptation"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = command_parser(__doc__)
+    add_config(parser, "conf/adapt_enh.yaml")
+    add_corpus(parser)
+    parser.add_argument(
+        "--units", type=Path, default=Path("dump/units"), help="folder of the units (stage 2)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="experiment folder")
+    return parser
+
+
+@cli
+def main() -> None:
+    """Check the configuration, then train."""
+    args = parse(build_parser())
+    from aio_toolkit.config import check_config, load_config
+
+    check_config(SCHEMA, args.config, args.set)
+    from aio_toolkit.training.adapt import Adaptation, adapt
+
+    config = load_config(Adaptation.Config, args.config, args.set)
+    adapt(config, corpus_of(args), args.units, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""A split of a corpus: its data dir, and what stage 2 made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.dump.arks import ArkReader
+from aio_toolkit.dump.fingerprints import Provenance, read_fingerprints
+from aio_toolkit.errors import AioError
+from aio_toolkit.tasks import Task
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where a split is.
+
+    Attributes:
+        data: data dir.
+        dump: its dump.
+        tasks: all tasks that utterances of the data dir may have, by name.
+    """
+
+    data: Path
+    dump: Path
+    tasks: Mapping[str, Task]
+
+    def utterances(self, tasks: Sequence[Task]) -> list[Utterance]:
+        """Utterances of some tasks, in the data dir's order.
+
+        Raises:
+            AioError: the data dir is not valid, or a task has no utterance.
+        """
+        names = {task.name for task in tasks}
+        chosen = [u for u in read_data_dir(self.data, self.tasks) if u.task.name in names]
+        absent = names - {u.task.name for u in chosen}
+        if absent:
+            raise AioError(
+                f"{self.data} has no utterance of task {', '.join(sorted(absent))}. "
+                "Take it out of data.seconds in the configuration, or prepare data for it (stage 1)."
+            )
+        return chosen
+
+    def present_tasks(self) -> list[Task]:
+        """The tasks that utterances of the data dir have."""
+        present = {u.task.name for u in read_data_dir(self.data, self.tasks)}
+        return [task for name, task in self.tasks.items() if name in present]
+
+    def provenance(self) -> Provenance:
+        """The codec and the front end of the dump."""
+        return read_fingerprints(self.dump)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the splits of a corpus are: `data/<split>` and `dump/<split>`.
+
+    Attributes:
+        data: folder of the data dirs.
+        dump: folder of their dumps.
+        tasks: all tasks that utterances may have, by name.
+        train_set: name of the split to train on.
+        dev_set: name of the split to validate on.
+    """
+
+    data: Path
+    dump: Path
+    tasks: Mapping[str, Task]
+    train_set: str = "train"
+    dev_set: str = "dev"
+
+    @property
+    def train(self) -> Split:
+        """The split to train on."""
+        return self.split(self.train_set)
+
+    @property
+    def dev(self) -> Split:
+        """The split to validate on."""
+        return self.split(self.dev_set)
+
+    def split(self, name: str) -> Split:
+        """The split of that name."""
+        return Split(self.data / name, self.dump / name, self.tasks)
+
+
+class DumpDataset(Dataset):
+    """Features of stage 2, joined with the data dir; classes below it make examples of them.
+
+    Attributes:
+        split: where it is read from.
+        utterances: those of the chosen tasks, in the data dir's order.
+        num_frames: frames of each.
+        feats: their features (T, F), by id.
+    """
+
+    def __init__(self, split: Split, tasks: Sequence[Task]):
+        self.split = split
+        self.utterances = split.utterances(tasks)
+        self.feats = ArkReader(split.dump / "feats.scp")
+        num_frames = read_num_frames(split.dump)
+        for utterance in self.utterances:
+            if utterance.id not in num_frames:
+                path = split.dump / "utt2num_frames"
+                raise AioError(f"{path} lacks {utterance.id} of {split.data}. Run stage 2 again.")
+        self.num_frames = [num_frames[u.id] for u in self.utterances]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+
+def read_num_frames(dump: Path) -> dict[str, int]:
+    """Frames of every utterance of a dumped split.
+
+    Raises:
+        AioError: stage 2 has not finished.
+    """
+    path = dump / "utt2num_frames"
+    if not path.is_file():
+        raise AioError(f"{path} does not exist. Run stage 2 (tokenization) first.")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {key: int(count) for key, count in map(str.split, lines)}

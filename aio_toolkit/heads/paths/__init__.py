@@ -1,0 +1,1 @@
+"""Ways from the frames of a source to the codes of a codec."""

@@ -1,0 +1,1 @@
+"""Balances by name: what keeps experts in use."""

@@ -1,0 +1,1 @@
+"""Experts by name: what tokens visit."""

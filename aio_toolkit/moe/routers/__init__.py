@@ -1,0 +1,1 @@
+"""Routers by name: which experts a token of a given task visits."""

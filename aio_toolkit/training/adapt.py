@@ -1,0 +1,69 @@
+"""Stage 4 once more: a trained model learns one more task, and none of the others changes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from aio_toolkit.answers.base import load_units
+from aio_toolkit.dump.split import Corpus
+from aio_toolkit.errors import AioError
+from aio_toolkit.models.adaptation import add_task
+from aio_toolkit.models.checkpoint import MODEL, load_aio
+from aio_toolkit.training.data_module import TaskDataModule
+from aio_toolkit.training.fit import claim
+from aio_toolkit.training.multitask import MultitaskModule, tasks_data, train_tasks
+from aio_toolkit.training.optim import AdamWCosine
+
+
+class Adaptation:
+    """Training of a new task's own layers in a model that is otherwise frozen."""
+
+    @dataclass
+    class Config:
+        """A complete description of an adaptation.
+
+        Attributes:
+            seed: of the new weights, batches and noise.
+            trained: experiment folder of the model that learns the task.
+            data: batches; `seconds` names the one new task.
+            optim: the optimizer.
+            trainer: options of `lightning.Trainer`, see `training.fit`.
+        """
+
+        trained: str
+        seed: int = 0
+        data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
+        optim: AdamWCosine.Config = field(default_factory=AdamWCosine.Config)
+        trainer: dict[str, Any] = field(default_factory=dict)
+
+
+def adapt(config: Adaptation.Config, corpus: Corpus, units: Path, out: Path) -> None:
+    """Teach the model in `config.trained` the one task of `config.data.seconds`; write
+    `out/model.pt`.
+
+    Args:
+        config: the run.
+        corpus: data dirs and their dumps.
+        units: folder of the units of stage 2.
+        out: experiment folder.
+
+    Raises:
+        AioError: there is not exactly one new task, or the model knows it.
+    """
+    if (out / MODEL).is_file():
+        claim(out, config)
+        print(f"{out / MODEL} is finished: nothing to do")
+        return
+    lightning.seed_everything(config.seed)
+    tasks = config.data.chosen(corpus.tasks)
+    if len(tasks) != 1:
+        names = ", ".join(task.name for task in tasks)
+        raise AioError(f"an adaptation teaches one new task; data.seconds names {names}.")
+    new_units = load_units(units, tasks)
+    loaded = load_aio(Path(config.trained) / MODEL)
+    add_task(loaded.model, tasks[0], new_units[tasks[0].output])
+
+    module = MultitaskModule(loaded.model, config.optim)
+    train_tasks(module, loaded, tasks_data(config.data, corpus, loaded, config.seed), config, out)

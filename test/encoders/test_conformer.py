@@ -1,0 +1,40 @@
+"""The Conformer against ESPnet's own, row by row without padding."""
+
+import torch
+
+from aio_toolkit.encoders.conformer import ConformerEncoder
+from aio_toolkit.layers import valid_frames
+
+
+@torch.no_grad()
+def test_states_equal_those_of_espnets_own_on_each_row_alone():
+    from espnet2.asr.encoder import conformer_encoder
+
+    torch.manual_seed(0)
+    config = ConformerEncoder.Config(
+        width=12, num_layers=3, num_heads=3, ffn_width=20, conv_kernel=5
+    )
+    encoder = ConformerEncoder(config).eval()
+    reference = conformer_encoder.ConformerEncoder(
+        12,
+        output_size=12,
+        attention_heads=3,
+        linear_units=20,
+        num_blocks=3,
+        input_layer=None,
+        macaron_style=True,
+        rel_pos_type="latest",
+        pos_enc_layer_type="rel_pos",
+        selfattention_layer_type="rel_selfattn",
+        use_cnn_module=True,
+        cnn_module_kernel=5,
+        use_flash_attn=False,
+    ).eval()
+    reference.load_state_dict(encoder.encoder.state_dict())
+    x_BTD, lengths_B = torch.randn(2, 11, 12), torch.tensor([11, 6])
+    states = encoder(x_BTD, valid_frames(lengths_B, 11))
+    for row, length in enumerate(lengths_B.tolist()):
+        row_1TD = x_BTD[row : row + 1, :length]
+        (_, own), _, _ = reference(row_1TD, torch.tensor([length]), return_all_hs=True)
+        for state_BTD, own_1TD in zip(states, own, strict=True):
+            torch.testing.assert_close(state_BTD[row, :length], own_1TD[0], atol=1e-5, rtol=1e-5)

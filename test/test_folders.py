@@ -1,0 +1,54 @@
+"""A folder is taken for contents that depend on its stamp alone."""
+
+from pathlib import Path
+
+import pytest
+
+from aio_toolkit.errors import AioError
+from aio_toolkit.files import read_json
+from aio_toolkit.folders import STAMP, claim
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    claim(folder, {"seed": 0})
+    (folder / "a.wav").touch()
+    return folder
+
+
+def test_a_new_folder_keeps_its_stamp(folder):
+    assert read_json(folder / STAMP) == {"seed": 0}
+
+
+def test_what_was_made_with_the_same_stamp_stays(folder, capsys):
+    claim(folder, {"seed": 0})
+    assert (folder / "a.wav").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_what_was_made_with_another_stamp_goes_and_that_is_said(folder, capsys):
+    claim(folder, {"seed": 1})
+    assert [path.name for path in folder.iterdir()] == [STAMP]
+    assert read_json(folder / STAMP) == {"seed": 1}
+    assert f"{folder}: other settings" in capsys.readouterr().out
+
+
+def test_only_what_the_caller_clears_goes(folder):
+    (folder / "mine.txt").touch()
+    claim(folder, {"seed": 1}, clear=lambda path: (path / "a.wav").unlink())
+    assert (folder / "mine.txt").exists() and not (folder / "a.wav").exists()
+
+
+def test_what_a_killed_process_was_writing_goes(folder):
+    (folder / "train").mkdir()
+    (folder / "train" / ".tmp-x.wav").touch()
+    claim(folder, {"seed": 0})
+    assert list((folder / "train").iterdir()) == []
+
+
+def test_files_of_somebody_else_are_refused_and_stay(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(AioError, match="has files but no stamp.json"):
+        claim(tmp_path, {"seed": 0})
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
