@@ -10,12 +10,15 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.moe.base import Routing
 from aio_toolkit.moe.routers.base import Router, RouterSizes
 
+# Standard deviation of the weights of a gate that starts without noise.
+TIE_BREAKING = 0.02
+
 
 class Gate(Router):
     """Scores all experts and takes the best: noisy top-k gating (Shazeer et al. 2017).
 
     Gates compute in float32 whatever the autocast type, because routing in half precision picks
-    other experts than the reference. A subclass supplies `logits`, by a gate that starts at zero.
+    other experts than the reference. A subclass supplies `logits`, by a gate from `start`.
 
     >>> from aio_toolkit.moe.routers.shared import SharedRouter
     >>> router = SharedRouter(SharedRouter.Config(noise=0.0), RouterSizes(2, 1, 3, 2))
@@ -53,17 +56,34 @@ class Gate(Router):
             AioError: `top_k` or `top_p` is out of its range.
         """
         super().__init__(config, sizes)
+        self.config = config
         if not 1 <= sizes.top_k <= sizes.num_experts:
             raise AioError(
                 f"top_k {sizes.top_k} is not between 1 and the number of experts, "
                 f"{sizes.num_experts}."
+            )
+        if sizes.top_k == 1 < sizes.num_experts and config.renormalise:
+            # The only weight would be one, whatever the gate says.
+            raise AioError(
+                "top_k 1 with the router's renormalise: true gives the gate no gradient from any "
+                "task. Set renormalise: false."
             )
         if config.top_p is not None and not 0 < config.top_p <= 1:
             raise AioError(
                 f"the router's top_p {config.top_p} is not in (0, 1]. "
                 "Use null for a fixed number of experts."
             )
-        self.config = config
+
+    def start(self, rows: int) -> torch.Tensor:
+        """A gate (rows, E) as training begins: at zero, or all but so.
+
+        Without noise nothing would break the ties of a gate at zero, and all tokens would visit the
+        same experts.
+        """
+        gate_XE = torch.zeros(rows, self.num_experts)
+        if self.config.noise > 0:
+            return gate_XE
+        return gate_XE.normal_(std=TIE_BREAKING)
 
     @abstractmethod
     def logits(self, x_BTD: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:

@@ -100,9 +100,12 @@ def bag_sum(y_RD: torch.Tensor, row_NK: torch.Tensor, weight_NK: torch.Tensor) -
     >>> bag_sum(y_RD, torch.tensor([[0, 1]]), torch.tensor([[0.5, 2.0]])).tolist()
     [[6.5, 9.0]]
     """
-    # A bag wants its weights in the type of what it adds up.
-    weight_NK = weight_NK.to(y_RD.dtype)
-    return F.embedding_bag(row_NK, y_RD, mode="sum", per_sample_weights=weight_NK)
+    # A bag wants its weights in the type of what it adds up. In half precision a token's weights,
+    # each rounded, would sum to 0.4 % more or less than one: there rows are added up in float32.
+    sum_ND = F.embedding_bag(
+        row_NK, y_RD.to(weight_NK.dtype), mode="sum", per_sample_weights=weight_NK
+    )
+    return sum_ND.to(y_RD.dtype)
 
 
 def weighted_rows(
@@ -116,5 +119,5 @@ def weighted_rows(
     """
     # Bags of one row: selection and product read and write each row once.
     index_R1 = index_R[:, None]
-    weight_R1 = weight_R[:, None]
-    return bag_sum(x_IX, index_R1, weight_R1)
+    weight_R1 = weight_R[:, None].to(x_IX.dtype)
+    return F.embedding_bag(index_R1, x_IX, mode="sum", per_sample_weights=weight_R1)

@@ -1,4 +1,4 @@
-"""One optimiser step's routing, however many micro-batches and ranks it is spread over."""
+"""One optimizer step's routing, however many micro-batches and ranks it is spread over."""
 
 import torch
 import torch.distributed as dist
@@ -7,7 +7,7 @@ from aio_toolkit.moe.base import RoutingTable, Tables
 
 
 class TablePool:
-    """Adds up routing tables from one optimiser step to the next.
+    """Adds up routing tables from one optimizer step to the next.
 
     A balance loss wants to see all tasks at once; a micro-batch may hold one. So the table of each
     micro-batch, with its gradient, is joined with what the step's earlier ones did and, for tasks
@@ -17,7 +17,7 @@ class TablePool:
     Only what training steps hand over is counted, neither evaluation nor recomputed activations.
 
     Attributes:
-        step: tables of the optimiser step so far, by layer.
+        step: tables of the optimizer step so far, by layer.
         previous: tables of the step before; of tasks that it lacked, those of an earlier one.
 
     >>> def one_task(tokens_G: list[float]) -> Tables:
@@ -38,22 +38,33 @@ class TablePool:
         self.step: Tables = {}
         self.previous: Tables = {}
 
-    def join(self, tables: Tables) -> Tables:
-        """Count the tables of a micro-batch; return them joined with the rest, differentiable."""
+    def join(self, tables: Tables, micro_batches: int = 1) -> Tables:
+        """Count the tables of a micro-batch; return them joined with the rest, differentiable.
+
+        A balance loss depends on shares, so its gradient for a token falls as the table grows, and
+        training averages the gradients of micro-batches. Both are made up for: over a step the
+        gradients add up to that of the loss of the whole step's table.
+
+        Args:
+            tables: of the micro-batch, by layer.
+            micro_batches: how many the optimizer step is made of.
+        """
         joined = {}
         for name, table in tables.items():
             table = sum_over_ranks(table)
+            own_tokens = table.tokens_G.sum()
             # What is counted outlives the micro-batch, whose graph must not.
             counted = table.detach()
             if name in self.step:
                 table = table + self.step[name]
                 counted = counted + self.step[name]
             self.step[name] = counted
-            joined[name] = self._fill(name, table)
+            filled = self._fill(name, table)
+            joined[name] = _scale_gradient(filled, own_tokens, micro_batches)
         return joined
 
     def finish_step(self) -> Tables:
-        """The tables of the optimiser step that ends here; the next begins."""
+        """The tables of the optimizer step that ends here; the next begins."""
         finished, self.step = self.step, {}
         # A task that this step lacked stays known from an earlier one.
         for name, table in finished.items():
@@ -66,8 +77,32 @@ class TablePool:
             return table
         is_absent_G = table.tokens_G == 0
 
-        previous = self.previous[name]
+        # A checkpoint is read into the CPU's memory, wherever training goes on.
+        device = table.tokens_G.device
+        previous = self.previous[name].map(lambda rows: rows.to(device))
         return table + previous.map(lambda rows: _rows_of(is_absent_G, rows))
+
+
+def _scale_gradient(
+    joined: RoutingTable, own_tokens: torch.Tensor, micro_batches: int
+) -> RoutingTable:
+    """The same numbers, with the gradient that a micro-batch has to bring along.
+
+    A table of n tokens has a gradient 1/n times that of shares. The step's table will have about
+    as many tokens as all its micro-batches together, if tasks that come later do not stand in the
+    joined one already.
+    """
+    if micro_batches == 1:
+        return joined
+    tokens = joined.tokens_G.sum()
+    of_step = torch.maximum(tokens, micro_batches * own_tokens)
+    factor = micro_batches * tokens / of_step.clamp_min(1)
+
+    def scale(rows: torch.Tensor) -> torch.Tensor:
+        fixed = rows.detach()
+        return fixed + (rows - fixed) * factor
+
+    return joined.map(scale)
 
 
 def _rows_of(is_chosen_G: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

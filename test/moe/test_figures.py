@@ -6,6 +6,7 @@ import pytest
 import torch
 from routings import counts_of
 
+from aio_toolkit.moe.base import RoutingTable
 from aio_toolkit.moe.figures import entropy, layer_figures
 
 
@@ -35,3 +36,14 @@ def test_tasks_without_tokens_are_left_out():
 
 def test_the_entropy_of_a_distribution_is_in_nats():
     assert entropy(torch.tensor([0.5, 0.25, 0.25, 0.0])) == pytest.approx(1.5 * math.log(2))
+
+
+def test_mutual_information_is_that_of_the_gates_and_not_of_the_visits():
+    def figure(count_GE: list[list[float]], probability_GE: list[list[float]]) -> float:
+        columns = [torch.tensor(count_GE), torch.tensor(probability_GE), *[torch.zeros(2, 2)] * 2]
+        table = RoutingTable(torch.ones(2), *columns, torch.zeros(2))
+        return layer_figures(table, ["asr", "sep"])["mutual_information"]
+
+    apart, alike = [[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.5], [0.5, 0.5]]
+    assert figure(alike, apart) == pytest.approx(math.log(2), abs=1e-6)
+    assert figure(apart, alike) == pytest.approx(0, abs=1e-6)

@@ -43,9 +43,30 @@ def tokens(N: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("kind", ROUTERS)
-def test_gates_start_at_zero(kind):
+def test_gates_that_train_with_noise_start_at_zero(kind):
     x_ND, task_N = tokens(5)
-    assert (route(build(kind), x_ND, task_N).logit_NE == 0).all()
+    made = build(kind, noise=0.1).eval()
+    assert (route(made, x_ND, task_N).logit_NE == 0).all()
+
+
+@pytest.mark.parametrize("kind", ROUTERS)
+def test_without_noise_tokens_do_not_all_start_with_the_same_experts(kind):
+    torch.manual_seed(0)
+    routing = route(build(kind, E=8), *tokens(200))
+    visits_E = torch.bincount(routing.expert_NK.flatten(), minlength=8)
+    assert (visits_E > 0).sum() > 4
+
+
+@pytest.mark.parametrize("kind", ROUTERS)
+def test_one_renormalised_choice_is_refused_as_its_gate_would_learn_nothing(kind):
+    with pytest.raises(AioError, match="renormalise: false"):
+        build(kind, K=1)
+    x_ND, task_N = tokens(6)
+    made = router(kind, K=1, renormalise=False)
+    weight_NK = route(made, x_ND, task_N).weight_NK
+    weight_NK.sum().backward()
+    gates = [p for name, p in made.named_parameters() if "DE" in name]
+    assert all(gate.grad is not None and gate.grad.abs().max() > 0 for gate in gates)
 
 
 @pytest.mark.parametrize("kind", ROUTERS)
@@ -114,7 +135,7 @@ def test_top_p_takes_the_fewest_experts_that_reach_the_sum():
 )
 def test_a_sum_that_is_reached_exactly_needs_no_further_expert(top_p, visits):
     """Gates at zero give each of four experts a probability of exactly a quarter."""
-    routing = route(build(K=4, top_p=top_p), *tokens(3))
+    routing = route(build(K=4, top_p=top_p, noise=0.1).eval(), *tokens(3))
     assert routing.active_NK.sum(1).tolist() == [visits] * 3
 
 

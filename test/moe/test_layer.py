@@ -149,7 +149,7 @@ def test_a_layer_cut_to_the_experts_that_a_task_visits_answers_as_before(place):
     whole_BTD, table = layer(x_BTD, valid_BT, torch.tensor([1, 1]))
     visited = table.count_GE[1].nonzero()[:, 0].tolist()
     assert visited == [1, 3]
-    layer.keep(1, visited)
+    layer.keep(1, visited[::-1])
     cut_BTD, table = layer(x_BTD, valid_BT, torch.tensor([0, 0]))
     torch.testing.assert_close(cut_BTD, whole_BTD)
     assert table.count_GE.tolist() == [[8.0, 8.0]]

@@ -19,3 +19,14 @@ def test_rows_are_weighed_in_their_own_type():
     got_RX = weighted_rows(x_IX, index_R, torch.tensor([2.0, 0.0, -1.0]))
     assert got_RX.dtype == torch.bfloat16
     assert torch.equal(got_RX, torch.stack([2 * x_IX[3], 0 * x_IX[0], -x_IX[3]]))
+
+
+def test_weights_of_half_precision_rows_still_sum_to_one():
+    ones_RD = torch.ones(64, 8).bfloat16()
+    row_NK = torch.arange(64).view(32, 2)
+    torch.manual_seed(0)
+    weight_NK = torch.rand(32, 2)
+    weight_NK = weight_NK / weight_NK.sum(1, keepdim=True)
+    rounded_N = weight_NK.bfloat16().float().sum(1)
+    assert (rounded_N - 1).abs().max() > 1e-3
+    assert torch.equal(bag_sum(ones_RD, row_NK, weight_NK), torch.ones(32, 8).bfloat16())

@@ -1,4 +1,4 @@
-"""Tables of one optimiser step that is spread over micro-batches and ranks."""
+"""Tables of one optimizer step that is spread over micro-batches and ranks."""
 
 import json
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 
 from aio_toolkit import parts
@@ -14,7 +15,7 @@ from aio_toolkit.config import Choice
 from aio_toolkit.moe.balances.base import Balance
 from aio_toolkit.moe.balances.mutual_information import mutual_information
 from aio_toolkit.moe.base import Routing, Tables
-from aio_toolkit.moe.pool import TablePool
+from aio_toolkit.moe.pool import TablePool, sum_over_ranks
 from aio_toolkit.moe.tabulate import tabulate
 
 G, E, K = 3, 6, 2
@@ -119,6 +120,20 @@ def test_layers_are_pooled_apart():
     assert joined["b"].tokens_G.tolist() == [0, 12, 0]
 
 
+def test_a_rank_has_the_gradient_of_all_in_its_own_part(monkeypatch):
+    """As training averages over ranks, each of three that are alike has that of their sum."""
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    monkeypatch.setattr(dist, "all_reduce", lambda rows: rows.mul_(3))
+    part = logits(0)
+    own_GE = tables(part, 0)["layer"].probability_GE
+    total_GE = sum_over_ranks(tables(part, 0)["layer"]).probability_GE
+    torch.testing.assert_close(total_GE, 3 * own_GE)
+    (got,) = torch.autograd.grad(total_GE.square().sum(), part)
+    (want,) = torch.autograd.grad((3 * own_GE).square().sum(), part)
+    torch.testing.assert_close(got, want)
+
+
 RANK = """
 import json, sys
 import torch.distributed as dist
@@ -152,3 +167,81 @@ def test_ranks_together_see_what_one_process_sees(tmp_path):
         information, gradient = json.loads(rank.communicate(timeout=120)[0])
         assert information == pytest.approx(exact.item(), abs=1e-6)
         torch.testing.assert_close(torch.tensor(gradient) / 2, part.grad, atol=1e-7, rtol=1e-4)
+
+
+def gradients_of_micro_batches(parts: list[torch.Tensor], task_of: list) -> torch.Tensor:
+    """What training adds up: the mean over micro-batches, each joined with those before."""
+    pool = TablePool()
+    for logit_NE, task in zip(parts, task_of, strict=True):
+        joined = pool.join(tables(logit_NE, task), micro_batches=len(parts))["layer"]
+        (-mutual_information(joined) / len(parts)).backward()
+    return torch.cat([logit_NE.grad for logit_NE in parts])
+
+
+def test_gradients_of_equal_micro_batches_add_up_to_that_of_the_whole_step():
+    task_N = torch.arange(12) % G
+    one = torch.randn(12, E, generator=torch.Generator().manual_seed(0))
+    parts = [one.clone().requires_grad_() for _ in range(4)]
+    got = gradients_of_micro_batches(parts, [task_N] * 4)
+    whole = torch.cat([one] * 4).requires_grad_()
+    (-mutual_information(tables(whole, task_N.repeat(4))["layer"])).backward()
+    torch.testing.assert_close(got, whole.grad)
+
+
+def test_gradients_of_unlike_micro_batches_weigh_as_much_as_that_of_the_whole_step():
+    task_N = torch.arange(300) % G
+    generator = torch.Generator().manual_seed(1)
+    liked_GE = torch.randn(G, E, generator=generator)
+    parts = [
+        (liked_GE[task_N] + torch.randn(300, E, generator=generator)).requires_grad_()
+        for _ in range(8)
+    ]
+    got = gradients_of_micro_batches(parts, [task_N] * 8)
+    whole = torch.cat([part.detach() for part in parts]).requires_grad_()
+    (-mutual_information(tables(whole, task_N.repeat(8))["layer"])).backward()
+    projection = (got * whole.grad).sum() / whole.grad.square().sum()
+    assert 0.9 < projection < 1.1
+
+
+def test_micro_batches_of_one_task_each_weigh_as_much_as_the_whole_step():
+    generator = torch.Generator().manual_seed(2)
+    parts = [torch.randn(50, E, generator=generator).requires_grad_() for _ in range(G)]
+    pool = TablePool()
+    # A step before, so that each micro-batch sees the other tasks.
+    for task, part in enumerate(parts):
+        pool.join(tables(part, task))
+    pool.finish_step()
+    for task, part in enumerate(parts):
+        joined = pool.join(tables(part, task), micro_batches=G)["layer"]
+        (-mutual_information(joined) / G).backward()
+    got = torch.cat([part.grad for part in parts])
+    whole = torch.cat([part.detach() for part in parts]).requires_grad_()
+    task_N = torch.arange(G).repeat_interleave(50)
+    (-mutual_information(tables(whole, task_N)["layer"])).backward()
+    torch.testing.assert_close(got, whole.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_a_single_micro_batch_keeps_its_gradient_to_the_bit():
+    part = logits(3)
+    pool = TablePool()
+    task_N = torch.arange(len(part)) % G
+    (got,) = torch.autograd.grad(mutual_information(pool.join(tables(part, task_N))["layer"]), part)
+    (want,) = torch.autograd.grad(mutual_information(tables(part, task_N)["layer"]), part)
+    assert torch.equal(got, want)
+
+
+def test_routing_read_from_a_checkpoint_goes_where_training_goes_on():
+    pool = TablePool()
+    pool.previous = {name: table.detach() for name, table in tables(logits(1), 1).items()}
+    elsewhere = {n: t.map(lambda x: x.to("meta")) for n, t in tables(logits(2), 0).items()}
+    joined = pool.join(elsewhere)["layer"]
+    assert joined.probability_GE.device.type == "meta"
+
+
+def test_two_micro_batches_can_each_run_backward():
+    pool = TablePool()
+    for seed in (1, 2):
+        part = logits(seed)
+        joined = pool.join(tables(part, seed), micro_batches=2)["layer"]
+        joined.probability_GE.square().sum().backward()
+        assert part.grad is not None

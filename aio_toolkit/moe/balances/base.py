@@ -49,4 +49,4 @@ class Balance(ABC):
         """Scalar loss of one MoE layer, before its weight."""
 
     def after_step(self, router: Router, table: RoutingTable) -> None:
-        """Correct a router by what the last optimiser step routed where; by default, not at all."""
+        """Correct a router by what the last optimizer step routed where; by default, not at all."""

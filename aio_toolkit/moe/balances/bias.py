@@ -11,11 +11,11 @@ from aio_toolkit.moe.routers.base import Router
 
 
 class Bias(Balance):
-    """Moves a bias on the choice of experts after every optimiser step; gradients are left alone.
+    """Moves a bias on the choice of experts after every optimizer step; gradients are left alone.
 
     >>> from aio_toolkit.moe.routers.shared import SharedRouter
     >>> from aio_toolkit.moe.routers.base import RouterSizes
-    >>> router = SharedRouter(SharedRouter.Config(), RouterSizes(8, 1, 3, 1))
+    >>> router = SharedRouter(SharedRouter.Config(), RouterSizes(8, 1, 3, 2))
     >>> count_GE = torch.tensor([[5.0, 1.0, 0.0]])
     >>> table = RoutingTable(torch.tensor([6.0]), *[count_GE] * 4, torch.zeros(1))
     >>> Bias(Bias.Config(rate=0.5)).after_step(router, table)

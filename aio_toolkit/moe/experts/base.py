@@ -61,6 +61,6 @@ class Experts(nn.Module, ABC):
         """Throw the other experts away; the kept ones are renumbered in the given order."""
         self.num_experts = len(experts)
         for name in self.expert_parameters():
-            # A new parameter: the gradient and optimiser state of the old have another shape.
+            # A new parameter: the gradient and optimizer state of the old have another shape.
             kept = getattr(self, name).data[experts]
             setattr(self, name, nn.Parameter(kept))

@@ -56,7 +56,7 @@ class Router(nn.Module, ABC):
         super().__init__()
         self.num_experts = sizes.num_experts
         self.top_k = sizes.top_k
-        # A buffer: it is saved with the weights, and no optimiser moves it.
+        # A buffer: it is saved with the weights, and no optimizer moves it.
         self.register_buffer("bias_E", torch.zeros(sizes.num_experts))
 
     @abstractmethod

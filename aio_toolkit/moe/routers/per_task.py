@@ -24,8 +24,7 @@ class PerTaskRouter(Gate):
         super().__init__(config, sizes)
         self.gates_DE = nn.ParameterList()
         for _ in range(sizes.num_tasks):
-            gate_DE = torch.zeros(sizes.width, sizes.num_experts)
-            self.gates_DE.append(gate_DE)
+            self.gates_DE.append(self.start(sizes.width))
 
     @override
     def logits(self, x_BTD: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,7 @@ class SharedRouter(Gate):
 
     def __init__(self, config: Gate.Config, sizes: RouterSizes):
         super().__init__(config, sizes)
-        gate_DE = torch.zeros(sizes.width, sizes.num_experts)
-        self.gate_DE = nn.Parameter(gate_DE)
+        self.gate_DE = nn.Parameter(self.start(sizes.width))
 
     @override
     def logits(self, x_BTD: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:

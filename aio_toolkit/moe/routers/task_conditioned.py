@@ -37,8 +37,7 @@ class TaskConditionedRouter(Gate):
             embedding_C = torch.randn(config.task_width)
             self.tasks_C.append(embedding_C)
         joined_width = sizes.width + config.task_width
-        gate_DE = torch.zeros(joined_width, sizes.num_experts)
-        self.gate_DE = nn.Parameter(gate_DE)
+        self.gate_DE = nn.Parameter(self.start(joined_width))
 
     @override
     def logits(self, x_BTD: torch.Tensor, task_B: torch.Tensor) -> torch.Tensor:
