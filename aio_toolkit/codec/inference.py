@@ -204,7 +204,7 @@ class TransposedConvolution(nn.ConvTranspose1d):
         self.weight, self.bias = _channels_last(layer.weight), layer.bias
 
     @override
-    def forward(self, x_BXS: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_BXS: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """The transposed convolution (B, Y, S')."""
         y_BY1S = F.conv_transpose2d(
             x_BXS[:, :, None],

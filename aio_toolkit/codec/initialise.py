@@ -10,6 +10,7 @@ Letters: C latent channels, K principal components, N frames; O output and I inp
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -174,7 +175,7 @@ def _add_transform(layer: nn.Module, kernel_OIW: torch.Tensor) -> int:
 
 def _fan_in(layer: nn.Module) -> float:
     """Products in each output of a convolution."""
-    weight_OIW = layer.weight_v
+    weight_OIW: Any = layer.weight_v
     if isinstance(layer, nn.ConvTranspose1d):
         # Its first dimension is the input, and a tap in `stride` meets a given output.
         return weight_OIW.shape[0] * weight_OIW.shape[2] / layer.stride[0]

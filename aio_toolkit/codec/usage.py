@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from aio_toolkit.ranks import of_first_rank, sum_over_ranks
+
 
 def count_codes(codes_BQT: torch.Tensor, codebook_size: int) -> torch.Tensor:
     """How often each code of each codebook occurs (Q, V).
@@ -56,9 +58,12 @@ class CodeRevival(nn.Module):
     ) -> int:
         """Note a step's use of the codes and revive the dead.
 
+        In data-parallel training a code lives if any rank has a frame for it, and the dead move to
+        frames of the first rank, on all ranks alike.
+
         Args:
             quantizer: a `dac` ResidualVectorQuantize.
-            count_QV: `count_codes` of the step.
+            count_QV: `count_codes` of the step, of this rank's frames.
             projected_BPT: what the codebooks looked up, P = Q * K channels.
             seed: fixes which frames the dead codes move to.
 
@@ -66,7 +71,7 @@ class CodeRevival(nn.Module):
             Number of codes revived.
         """
         self.idle_QV += 1
-        self.idle_QV[count_QV > 0] = 0
+        self.idle_QV[sum_over_ranks(count_QV) > 0] = 0
         dead_QV = self.idle_QV >= self.patience
         if not dead_QV.any():
             return 0
@@ -77,10 +82,12 @@ class CodeRevival(nn.Module):
         for stage, dead_V, projected_BKT in zip(
             quantizer.quantizers, dead_QV, projected_QBKT, strict=True
         ):
-            frames_NK = projected_BKT.transpose(1, 2).flatten(0, 1)
             num_dead = int(dead_V.sum())
+            if num_dead == 0:
+                continue
+            frames_NK = projected_BKT.transpose(1, 2).flatten(0, 1)
             chosen = torch.randint(len(frames_NK), (num_dead,), generator=generator)
-            moved_NK = frames_NK[chosen.to(frames_NK.device)]
+            moved_NK = of_first_rank(frames_NK[chosen.to(frames_NK.device)])
             weight_VK = stage.codebook.weight
             weight_VK[dead_V] = moved_NK.to(weight_VK.dtype)
         self.idle_QV[dead_QV] = 0

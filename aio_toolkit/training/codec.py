@@ -4,16 +4,16 @@ Letters: B batch, S samples, T frames, Q codebooks, V codebook size, C latent ch
 many crops.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.optim import Optimizer
 
 from aio_toolkit.codec.adversary import Adversary, AdversaryLoss
 from aio_toolkit.codec.codebooks import fit_quantizer, normalise_latents
@@ -23,11 +23,14 @@ from aio_toolkit.codec.dac_model import WEIGHTS, build_dac, save_dac
 from aio_toolkit.codec.initialise import fit_latents, initialise
 from aio_toolkit.codec.losses import MultiScaleMelLoss, si_sdr, snr
 from aio_toolkit.codec.usage import CodeRevival, count_codes, entropy_share
-from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.data.datadir import read_data_dir
 from aio_toolkit.errors import AioError
+from aio_toolkit.layers import zero_with_gradient
+from aio_toolkit.ranks import follow_first_rank
 from aio_toolkit.tasks import Task
-from aio_toolkit.training.crops import CropBatches, CropDataset, frames_of_crops
-from aio_toolkit.training.fit import claim, fit
+from aio_toolkit.training.crops import CropDataModule, frames_of_crops
+from aio_toolkit.training.draws import seed_step
+from aio_toolkit.training.fit import fit, is_finished, is_first_rank, say
 from aio_toolkit.training.optim import AdamWCosine
 
 
@@ -53,6 +56,10 @@ class CodecModule(lightning.LightningModule):
             fitting_batches: batches whose frames the codebooks are fitted to.
             bypass_share: share of the crops in a batch that are not quantized, which keeps the
                 decoder good for expected latents too.
+            quantizer_dropout: share of the crops in a batch of which each is quantized by a random
+                number of leading codebooks (Zeghidour et al. 2021, SoundStream). It makes leading
+                codebooks alone good too, at some cost to all of them together; with 0 a codec is
+                good with all of its codebooks only.
             revive_after: steps after which a code that no frame has chosen moves to a frame.
             half: write the weights as float16, half the size.
             compile: compile encoder and decoder; minutes at the start, then faster steps.
@@ -76,6 +83,7 @@ class CodecModule(lightning.LightningModule):
         quantize_from: int = 300
         fitting_batches: int = 60
         bypass_share: float = 0.25
+        quantizer_dropout: float = 0.0
         revive_after: int = 200
         half: bool = False
         compile: bool = False
@@ -100,6 +108,7 @@ class CodecModule(lightning.LightningModule):
         model = config.model
         self.dac = build_dac(model)
         initialise(self.dac)
+        self.dac.quantizer.quantizer_dropout = config.quantizer_dropout
         if config.compile:
             # In place: the names of the weights stay what they are.
             self.dac.encoder.compile(dynamic=False)
@@ -114,7 +123,7 @@ class CodecModule(lightning.LightningModule):
         if config.adversary.weight:
             self.adversary = Adversary(config.adversary, model.sample_rate)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One optimizer for the codec and its discriminators."""
         trained = nn.ModuleList([self.dac])
         if self.adversary is not None:
@@ -127,9 +136,29 @@ class CodecModule(lightning.LightningModule):
         if self.global_step == 0:
             before_latents = self.dac.encoder.block[:-1]
             fit_latents(self.dac, *self._frames(before_latents))
+            follow_first_rank(self.dac)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip codec and discriminators each by a norm of its own, not by that of both.
+
+        Gradients of one that are large would else slow down the other.
+        """
+        by_norm = gradient_clip_algorithm in (None, "norm")
+        if self.adversary is None or not by_norm or not gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        for network in (self.dac, self.adversary):
+            nn.utils.clip_grad_norm_(network.parameters(), gradient_clip_val)
 
     def training_step(self, wave_BS: torch.Tensor, index: int) -> torch.Tensor:
         """The loss of a batch; quantization begins before it when its step has come."""
+        trainer = self.trainer
+        seed_step(self.config.seed, index * trainer.world_size + trainer.global_rank)
         if not self.quantizing and self.global_step >= self.config.quantize_from:
             self._begin_quantizing()
         return self._step("train", wave_BS)
@@ -154,6 +183,8 @@ class CodecModule(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             scaled_NC = normalise_latents(self.dac, frames_NC)
             fit_quantizer(self.dac.quantizer, scaled_NC, weight_N)
+        # K-means on a GPU adds up in any order, and its draws are the rank's.
+        follow_first_rank(self.dac)
         self.quantizing.fill_(value=True)
 
     def _frames(self, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,6 +199,8 @@ class CodecModule(lightning.LightningModule):
         commitment = codebook = torch.zeros((), device=self.device)
         if self.quantizing:
             latents_BCT, commitment, codebook = self._quantize(split, latents_BCT.float())
+        elif split == "train":
+            codebook = zero_with_gradient(self.dac.quantizer)
         out_B1S = self.dac.decoder(latents_BCT)
         estimate_BS = fit_length(out_B1S[:, 0], wave_BS.shape[-1]).float()
 
@@ -217,55 +250,13 @@ class CodecModule(lightning.LightningModule):
             self.count_QV += count_QV
             return quantized_BCT, commitment, codebook
 
-        bypassing = round(self.config.bypass_share * len(latents_BCT))
-        mixed_BCT = torch.cat([latents_BCT[:bypassing], quantized_BCT[bypassing:]])
+        # The last crops, as the package's quantizer dropout takes the first.
+        quantized = len(latents_BCT) - round(self.config.bypass_share * len(latents_BCT))
+        mixed_BCT = torch.cat([quantized_BCT[:quantized], latents_BCT[quantized:]])
         step = self.global_step
         revived = self.revival.step(self.dac.quantizer, count_QV, projected_BPT, seed=step)
         self.log("train/revived", float(revived))
         return mixed_BCT, commitment, codebook
-
-
-class CropDataModule(lightning.LightningDataModule):
-    """Crops in an order that the seed and the step number fix."""
-
-    def __init__(
-        self, config: CodecModule.Config, train: list[Utterance], dev: list[Utterance]
-    ) -> None:
-        """Take the utterances to train on and those to validate on."""
-        super().__init__()
-        self.config = config
-        self.train_utterances, self.dev_utterances = train, dev
-
-    def train_dataloader(self) -> DataLoader[torch.Tensor]:
-        """Crops from the step that training stands at."""
-        trainer, config = self.trainer, self.config
-        num_batches = trainer.max_steps * trainer.accumulate_grad_batches
-        batches = CropBatches(
-            num_batches,
-            config.batch_size,
-            rank=trainer.global_rank,
-            num_ranks=trainer.world_size,
-            start=trainer.global_step * trainer.accumulate_grad_batches,
-        )
-        num_crops = num_batches * trainer.world_size * config.batch_size
-        return self._loader(self.train_utterances, config.seed, num_crops, batches)
-
-    def val_dataloader(self) -> DataLoader[torch.Tensor]:
-        """The same crops at every validation."""
-        config = self.config
-        crops = range(config.dev_crops)
-        starts = crops[:: config.batch_size]
-        batches = [crops[start : start + config.batch_size] for start in starts]
-        return self._loader(self.dev_utterances, config.seed + 1, len(crops), batches)
-
-    def _loader(
-        self, utterances: list[Utterance], seed: int, length: int, batches: Iterable[range]
-    ) -> DataLoader[torch.Tensor]:
-        model = self.config.model
-        hop = math.prod(model.encoder_rates)
-        frames = max(1, round(self.config.crop_seconds * model.sample_rate / hop))
-        crops = CropDataset(utterances, model.sample_rate, frames * hop, seed, length)
-        return DataLoader(crops, batch_sampler=batches, num_workers=self.config.num_workers)
 
 
 def train_codec(
@@ -283,14 +274,13 @@ def train_codec(
     Raises:
         AioError: a data dir is not valid, another run began `out`, or the loss is not a number.
     """
-    if (out / WEIGHTS).is_file():
-        claim(out, config)
-        print(f"{out / WEIGHTS} is finished: nothing to do")
+    if is_finished(out / WEIGHTS, config):
         return
     lightning.seed_everything(config.seed)
     module = CodecModule(config)
     crops = CropDataModule(config, read_data_dir(data, tasks), read_data_dir(dev, tasks))
     # Not the best weights: before quantization begins `val/loss` is lower, and says nothing yet.
     fit(module, crops, config, out)
-    save_dac(out, module.dac, config.model, half=config.half)
-    print(f"wrote {out / WEIGHTS}")
+    if is_first_rank():
+        save_dac(out, module.dac, config.model, half=config.half)
+    say(f"wrote {out / WEIGHTS}")

@@ -3,15 +3,21 @@
 Letters: B batch, S samples, T frames, C latent channels, N frames of many crops.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
+import lightning
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from aio_toolkit.data.audio import read_audio
 from aio_toolkit.data.datadir import Utterance
+
+if TYPE_CHECKING:
+    from aio_toolkit.training.codec import CodecModule
 
 # Below this RMS a crop teaches nothing: SNR is undefined on silence.
 AUDIBLE_RMS = 1e-3
@@ -104,6 +110,54 @@ class CropBatches:
         for index in range(self.start, self.num_batches):
             first = (index * self.num_ranks + self.rank) * self.size
             yield range(first, first + self.size)
+
+
+class CropDataModule(lightning.LightningDataModule):
+    """Crops in an order that the seed and the step number fix."""
+
+    def __init__(
+        self, config: "CodecModule.Config", train: list[Utterance], dev: list[Utterance]
+    ) -> None:
+        """Take the utterances to train on and those to validate on."""
+        super().__init__()
+        self.config = config
+        self.train_utterances, self.dev_utterances = train, dev
+
+    def train_dataloader(self) -> DataLoader[torch.Tensor]:
+        """Crops from the step that training stands at."""
+        trainer, config = self.trainer, self.config
+        assert trainer is not None, "Lightning asks for batches when it has a trainer"
+        num_batches = trainer.max_steps * trainer.accumulate_grad_batches
+        batches = CropBatches(
+            num_batches,
+            config.batch_size,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
+            start=trainer.global_step * trainer.accumulate_grad_batches,
+        )
+        num_crops = num_batches * trainer.world_size * config.batch_size
+        return self._loader(self.train_utterances, config.seed, num_crops, batches)
+
+    def val_dataloader(self) -> DataLoader[torch.Tensor]:
+        """The same crops at every validation."""
+        config = self.config
+        crops = range(config.dev_crops)
+        starts = crops[:: config.batch_size]
+        batches = [crops[start : start + config.batch_size] for start in starts]
+        return self._loader(self.dev_utterances, config.seed + 1, len(crops), batches)
+
+    def _loader(
+        self, utterances: list[Utterance], seed: int, length: int, batches: Iterable[range]
+    ) -> DataLoader[torch.Tensor]:
+        model = self.config.model
+        hop = math.prod(model.encoder_rates)
+        frames = max(1, round(self.config.crop_seconds * model.sample_rate / hop))
+        crops = CropDataset(utterances, model.sample_rate, frames * hop, seed, length)
+        return DataLoader(
+            crops,
+            batch_sampler=batches,  # type: ignore[arg-type]
+            num_workers=self.config.num_workers,
+        )
 
 
 def frames_of_crops(

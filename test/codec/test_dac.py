@@ -157,6 +157,19 @@ def test_silence_has_one_code_per_codebook(codec):
     assert torch.equal(codec.silence_codes(), codec.encode(torch.zeros(1, 3000)).codes_BTQ[0, 50])
 
 
+def test_silence_is_coded_as_it_sounds_away_from_the_edges():
+    torch.manual_seed(0)
+    model = build_dac(CONFIG)
+    for layer in model.encoder.modules():
+        # At zero, as they start, biases make nothing of silence, and its edges are not heard.
+        if isinstance(layer, torch.nn.Conv1d):
+            torch.nn.init.normal_(layer.bias)
+    biased = Dac(model, "biased", weights_sha256="0")
+    codes_TQ = biased.encode(torch.zeros(1, 3000)).codes_BTQ[0]
+    assert not torch.equal(codes_TQ[50], codes_TQ[-1])
+    assert torch.equal(biased.silence_codes(), codes_TQ[50])
+
+
 def test_quantizing_latents_gives_their_codes(codec):
     encoded = codec.encode(torch.randn(2, 777))
     assert torch.equal(codec.quantize(encoded.latents_BTC), encoded.codes_BTQ)

@@ -174,6 +174,26 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     assert got.item() == pytest.approx(want.item(), rel=1e-5)
 
 
+def test_commitment_moves_latents_and_the_codebook_loss_moves_codes():
+    """Their values are equal, so only gradients tell which of the two a weight belongs to."""
+    torch.manual_seed(0)
+    wave_BS = 0.1 * torch.randn(2, 3200)
+    moved = {}
+    for name in ("codebook_weight", "commitment_weight"):
+        alone = config(1, 0)
+        alone.mel_weight = alone.snr_weight = alone.si_sdr_weight = 0.0
+        alone.codebook_weight = alone.commitment_weight = 0.0
+        setattr(alone, name, 1.0)
+        module = CodecModule(alone)
+        module.quantizing.fill_(value=True)
+        module.log = lambda *arguments, **options: None
+
+        module._step("val", wave_BS).backward()
+        networks = module.dac.encoder, module.dac.quantizer.quantizers[0].codebook
+        moved[name] = [any(p.grad.any() for p in network.parameters()) for network in networks]
+    assert moved == {"codebook_weight": [False, True], "commitment_weight": [True, False]}
+
+
 def test_the_weights_of_the_adversary_count():
     judged = config(1, 0)
     judged.adversary = Adversary.Config(
@@ -194,8 +214,8 @@ def test_a_share_of_the_crops_bypasses_the_quantizer_in_training_only():
     latents_BCT = torch.randn(4, 8, 5)
     trained_BCT, *_ = module._quantize("train", latents_BCT)
     validated_BCT, *_ = module._quantize("val", latents_BCT)
-    assert torch.equal(trained_BCT[:2], latents_BCT[:2])
-    torch.testing.assert_close(trained_BCT[2:], validated_BCT[2:])
+    assert torch.equal(trained_BCT[2:], latents_BCT[2:])
+    torch.testing.assert_close(trained_BCT[:2], validated_BCT[:2])
     assert not torch.isclose(validated_BCT, latents_BCT).all(-1).any()
 
 
