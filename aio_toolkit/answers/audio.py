@@ -107,6 +107,7 @@ class CodesReader(TargetReader):
             if source in present:
                 rows.append(self.codes[source][utterance.id])
             else:
+                # The estimate of a source that is not there has silence to aim at.
                 rows.append(np.tile(self.silence_Q, (num_frames, 1)))
         codes_NTQ = np.stack(rows)
         return codes_NTQ[:, span]
@@ -176,6 +177,7 @@ class Audio(AnswerKind):
         there, if silent.
         """
         if task.options.match == Match.permutation:
+            # One source alone is no mixture.
             return task.targets[:2]
         return task.targets
 
@@ -258,6 +260,7 @@ class Audio(AnswerKind):
     def load(self, folder: Path, utterances: Sequence[Utterance]) -> list[WavePaths]:
         """Where the waves of each utterance are."""
         found = find_waves(folder, utterances)
+        # All of an output must be there, or two outputs would be scored on different utterances.
         outputs = {output for paths in found for output in paths}
         if not outputs:
             raise AioError(f"{folder} lists no waves. Run stage 5 (decoding).")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from aio_toolkit.answers.lists import read_list, write_list
-from aio_toolkit.data.audio import write_wav
+from aio_toolkit.data.audio import Subtype, write_wav
 from aio_toolkit.data.datadir import Utterance
 
 WAVES_FOLDER, FLAGS_FOLDER = "wav", "done"
@@ -40,7 +40,8 @@ def write_waves(folder: Path, utterance: Utterance, answer: DecodedAudio) -> Non
             path = _wave_path(folder / output, utterance, target)
             # Floats: the codec may overshoot full scale, and clipping would be scored as the
             # model's error.
-            write_wav(path, wave_S.numpy(), answer.sample_rate, subtype="FLOAT")
+            write_wav(path, wave_S.numpy(), answer.sample_rate, subtype=Subtype.float_32)
+    # Last: a killed process leaves an utterance without its flag.
     flag = _flag(folder, utterance)
     flag.parent.mkdir(parents=True, exist_ok=True)
     flag.touch()
@@ -54,6 +55,7 @@ def has_all_waves(folder: Path, utterance: Utterance) -> bool:
 def list_waves(folder: Path, utterances: Sequence[Utterance]) -> None:
     """Write `<target>.scp` of every output, for utterances of one task."""
     targets = utterances[0].task.targets if utterances else ()
+    # The decoder knows what its outputs are called; here they are what has been written.
     for waves in folder.glob(f"*/{WAVES_FOLDER}"):
         output = waves.parent
         for target in targets:
@@ -66,7 +68,20 @@ def list_waves(folder: Path, utterances: Sequence[Utterance]) -> None:
 
 
 def find_waves(folder: Path, utterances: Sequence[Utterance]) -> list[WavePaths]:
-    """The waves of each utterance of one task, by the lists of every output."""
+    """The waves of each utterance of one task, by the lists of every output.
+
+    >>> import tempfile
+    >>> from aio_toolkit.tasks import Task
+    >>> task = Task("enh", "", "audio", ("speech",), ("si_sdr",))
+    >>> utterance = Utterance("enh-1", task, "ann", "1.wav", 100, {})
+    >>> answer = DecodedAudio({"codec": {"speech": torch.zeros(100)}}, 16000)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_waves(Path(folder), utterance, answer)
+    ...     list_waves(Path(folder), [utterance])
+    ...     (found,) = find_waves(Path(folder), [utterance])
+    >>> Path(found["codec"]["speech"]).name
+    'enh-1_speech.wav'
+    """
     lists = {}
     targets = utterances[0].task.targets if utterances else ()
     for target in targets:
@@ -76,6 +91,7 @@ def find_waves(folder: Path, utterances: Sequence[Utterance]) -> list[WavePaths]
 
     found = []
     for utterance in utterances:
+        # Outputs that lack the utterance are there too, for the reader to see.
         paths: WavePaths = {output: {} for output in outputs}
         for (output, target), table in lists.items():
             if utterance.id in table:

@@ -26,6 +26,11 @@ class TextUnits(Units):
 
     Attributes:
         vocabulary: one for all text tasks.
+
+    >>> model = train_sentencepiece(["a cat", "a dog"], vocab_size=12)
+    >>> units = TextUnits(Vocabulary.of_model(model, ["asr"]))
+    >>> TextUnits.from_state(units.state()) == units
+    True
     """
 
     vocabulary: Vocabulary
@@ -64,6 +69,7 @@ class TextReader(TargetReader):
     @override
     def read(self, utterance: Utterance, span: slice, num_frames: int) -> np.ndarray:
         """Ids (L,) of the whole sentence."""
+        # Beside it, the utterance may have the text of another task.
         (target,) = utterance.task.targets
         sentence = utterance.answers[target]
         ids = self.vocabulary.encode(sentence)
@@ -176,6 +182,7 @@ class Text(AnswerKind):
     def collect(self, folder: Path, utterances: Sequence[Utterance]) -> None:
         """Write `text`, a line an utterance in their order."""
         table = {}
+        # Of all of them: earlier runs have decoded some.
         for utterance in utterances:
             sentence = _sentence_path(folder, utterance).read_text(encoding="utf-8")
             table[utterance.id] = sentence.strip()

@@ -64,6 +64,7 @@ class SplitDecoder:
         frames = config.batch_seconds * self.codec.frame_rate
         self.frames_per_batch = int(frames)
         self.decoders: dict[str, Decoder] = {}
+        # Not of all heads: to decode text nobody should need a codec.
         kinds = {utterance.task.output for utterance in dataset.utterances}
         for kind in sorted(kinds):
             choice = Choice(kind, config.decoders.get(kind))
@@ -90,6 +91,7 @@ class SplitDecoder:
                 for utterance, answer in zip(batch, answers, strict=True):
                     kind.write(folder, utterance, answer)
                 bar.update(len(batch))
+        # Even if nothing was left to do: a killed run may have ended before its lists.
         kind.collect(folder, members)
 
     def _batches(self, todo: Sequence[int], task: Task) -> Iterator[list[Utterance]]:
@@ -160,9 +162,11 @@ def decode_split(
     # A task is what it was when the model learnt it.
     split = Split(split.data, split.dump, {**split.tasks, **known})
     dataset = DumpDataset(split, tasks)
+    # Before the folder is claimed: a mistake in the options must not cost what it holds.
     decoder = SplitDecoder(config, loaded, dataset, out)
     stamp = DecodeStamp(
         config=to_dict(config),
+        # Not its name: training goes on in the same folder.
         model=sha256_file(model_dir / MODEL),
         sample_rate=dumped.codec.sample_rate,
     )

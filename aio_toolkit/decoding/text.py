@@ -47,6 +47,7 @@ class TextDecoder(Decoder):
     def decode(self, frames: Frames) -> list[str]:
         """The best sentence of each row."""
         name = frames.task.name
+        # A search is made for one start token.
         if name not in self.searches:
             self.searches[name] = self._build_search(frames.task)
         # A ratio, not a number of tokens: the limit of a row must not depend on longer ones.
@@ -62,6 +63,7 @@ class TextDecoder(Decoder):
             # counted as errors.
             sentence = ""
             if hypotheses:
+                # The best comes first, and its first token is the task's.
                 ids = hypotheses[0].yseq[1:].tolist()
                 sentence = self.vocabulary.decode(ids)
             sentences.append(sentence)

@@ -29,6 +29,9 @@ class AudioScorer(Scorer):
 
     Oracles need the codec and the filter that answers were decoded with. Where estimates meet
     references by the best permutation, SI-SDR finds it for all metrics.
+
+    >>> [column.title for column in AudioScorer.columns if column.over]
+    ['gain', 'wiener gain']
     """
 
     columns = (
@@ -51,6 +54,7 @@ less mixture, wiener gain = wiener less mixture."""
     def __init__(self, task: Task, decoding: Mapping[str, Any], sample_rate: int):
         super().__init__(task, decoding, sample_rate)
         self.codec = decoding.get("codec")
+        # Answers of another toolkit come without options.
         section = decoding.get("wiener", {})
         options = from_values(WienerFilter.Config, section, "wiener")
         self.filter = WienerFilter(options)
@@ -72,6 +76,7 @@ less mixture, wiener gain = wiener less mixture."""
         # The residual comes last and is not scored.
         references_NS = sources_NS[:N]
 
+        # As if it were the estimate of each.
         estimates = {"mixture": np.stack([mixture_S] * N)}
         self._check_outputs(answer, utterance)
         for output, paths in answer.items():
@@ -109,6 +114,7 @@ less mixture, wiener gain = wiener less mixture."""
         """An estimate for each reference, (N, S)."""
         if self.task.options.match == Match.query:
             return estimates_MS
+        # Anew for each output: a filter may bring two sources nearer to each other's references.
         return estimates_MS[assign(references_NS, estimates_MS)]
 
     def _read(self, path: str, utterance: Utterance) -> np.ndarray:

@@ -11,6 +11,8 @@ import numpy as np
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
+# How all intervals are made, for who compares them with others.
+CONVENTIONS = {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED}
 
 # Maps sums (R, K) over R sets of utterances to scores (R,).
 Statistic = Callable[[np.ndarray], np.ndarray]

@@ -27,6 +27,7 @@ def write_report(decode: Path, results: Results) -> str:
     text = "\n".join(lines) + "\n"
     with atomic_path(decode / RESULTS_MD) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    # Last: who finds it finds the report too.
     results.write(decode)
     return table
 
@@ -35,10 +36,21 @@ def format_table(results: Results) -> str:
     """A row per task and metric, and below it one per target where there are several.
 
     Columns of the same title are one column, whatever the kind of answer.
+
+    >>> from aio_toolkit.scoring.results import Interval, MetricInfo, Score
+    >>> wer = MetricInfo("WER", "%", False, {}, "asr/scores.wer.tsv")
+    >>> score = Score("hypothesis", "", "wer", "", Interval(9.5, 8.0, 11.0, n=40))
+    >>> columns = [Column("score", "hypothesis")]
+    >>> task = TaskResult("asr", {"wer": wer}, ["text"], columns, 40, [score], notes=[])
+    >>> print(format_table(Results("data/test", 16000, {}, [], [task])), end="")
+    | task | metric |           score | utts |
+    | ---- | -----: | --------------: | ---: |
+    | asr  |    WER | 9.5 [8.0, 11.0] |   40 |
     """
     titles: list[str] = []
     for task in results.tasks:
         titles += [column.title for column in task.columns]
+    # Kinds of answer share columns, such as the score.
     titles = list(dict.fromkeys(titles))
 
     rows = []
@@ -63,6 +75,7 @@ def _cells(task: TaskResult, titles: Sequence[str], metric: str, target: str = "
         column = by_title.get(title)
         cells.append(_cell(task, column, metric, target))
 
+    # Not all utterances of the task: some may have nothing but silence for references.
     of_model = task.columns[0].output
     interval = task.find(of_model, metric, target)
     count = 0 if interval is None else interval.n
@@ -123,6 +136,7 @@ def _titles(task: TaskResult) -> dict[tuple[str, str], str]:
     if len(outputs) == 1:
         return {(task.name, outputs[0]): f"{task.name} {info.title}"}
 
+    # Shorter than the metric's title, and as clear beside the output.
     measure = info.unit or info.title
     titles = {}
     for output in outputs:

@@ -167,6 +167,7 @@ def read_results(path: Path) -> Results:
         tasks = [_to_task(task) for task in content.pop("tasks")]
         return Results(tasks=tasks, **content)
     except (AttributeError, KeyError, TypeError):
+        # A missing, surplus or misplaced key ends as one of these.
         remedy = "Run stage 6 (scoring) again."
         raise AioError(f"{path} is not a results file of stage 6. {remedy}") from None
 

@@ -12,8 +12,8 @@ from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.errors import AioError
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
-from aio_toolkit.scoring import intervals
 from aio_toolkit.scoring.base import Scorer, Sums
+from aio_toolkit.scoring.intervals import CONVENTIONS
 from aio_toolkit.scoring.results import Results
 from aio_toolkit.scoring.summary import ScoredTask, summarize
 from aio_toolkit.tasks import Task, get_task
@@ -53,14 +53,17 @@ def score_decode_dir(
     of_task = _choose(data, tasks, names)
     _check_decoded(decode, of_task)
     stamp = DecodeStamp.read(decode)
-    scorers, items = {}, []
+    scorers: dict[str, Scorer] = {}
+    items: list[_Item] = []
     for name, utterances in of_task.items():
         scorers[name] = _make_scorer(tasks[name], stamp)
         answers = tasks[name].kind.load(decode / name, utterances)
         items += map(_Item, utterances, answers)
 
     work = functools.partial(_score, scorers=scorers)
+    # Several at a time: to hand out a sentence takes as long as to score it.
     scored = parallel_map(work, items, num_jobs, chunksize=8)
+    # All before the first summary, so that an error leaves no tables of some tasks.
     sums = iter(list(progress(scored, "score", total=len(items))))
 
     results = []
@@ -68,13 +71,8 @@ def score_decode_dir(
         of_utterances = [next(sums) for _ in utterances]
         scored_task = ScoredTask(scorers[name], utterances, of_utterances)
         results.append(summarize(scored_task, decode))
-    how = {
-        "level": intervals.LEVEL,
-        "resamples": intervals.RESAMPLES,
-        "seed": intervals.SEED,
-    }
     legend = _legend(scorers.values())
-    return Results(str(data), stamp.sample_rate, how, legend, results)
+    return Results(str(data), stamp.sample_rate, dict(CONVENTIONS), legend, results)
 
 
 def _choose(
@@ -93,6 +91,7 @@ def _choose(
             raise AioError(f"{problem}. Its tasks: {known}.")
 
     chosen = names or present
+    # In the order of the tasks' file, as tables of all experiments have it.
     return {name: present[name] for name in tasks if name in chosen}
 
 

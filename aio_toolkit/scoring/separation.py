@@ -103,6 +103,7 @@ def assign(references_NS: np.ndarray, estimates_MS: np.ndarray) -> np.ndarray:
         _, chosen_N = linear_sum_assignment(si_sdr_NM, maximize=True)
         estimate_N[~silent_N] = chosen_N
 
+    # A silent reference must have one as well: not every metric leaves it out.
     unused = np.setdiff1d(np.arange(M), estimate_N)
     estimate_N[silent_N] = unused[: silent_N.sum()]
     return estimate_N

@@ -25,6 +25,16 @@ class ScoredTask:
         scorer: the scorer of the task.
         utterances: its utterances.
         sums: the numbers of each.
+
+    >>> two_targets = {
+    ...     Key("codec", "spk1", "si_sdr"): np.array([4.0, 1.0]),
+    ...     Key("codec", "spk2", "si_sdr"): np.array([6.0, 1.0]),
+    ... }
+    >>> scored = ScoredTask(scorer=None, utterances=[], sums=[two_targets])
+    >>> scored.numbers("codec", "si_sdr")
+    array([[5., 1.]])
+    >>> scored.numbers("codec", "si_sdr", "spk2")
+    array([[6., 1.]])
     """
 
     scorer: Scorer
@@ -57,6 +67,7 @@ class ScoredTask:
         """References that a metric cannot score, whatever the estimate."""
         count = 0
         for sums in self.sums:
+            # Several outputs lack the score of the same reference.
             targets = set()
             for key, sums_K in sums.items():
                 if key.metric == metric and np.isnan(sums_K).any():
@@ -108,7 +119,13 @@ def write_utterances(path: Path, scored: ScoredTask, name: str) -> None:
     outputs = scored.outputs
     header = ["utterance", "target"]
     for output in outputs:
-        header += _titles(output, metric)
+        # The shortest titles that tell the columns apart.
+        if len(metric.columns) == 1:
+            header.append(output)
+        elif len(outputs) == 1:
+            header += metric.columns
+        else:
+            header += [f"{output}.{column}" for column in metric.columns]
 
     lines = [header]
     for utterance, sums in zip(scored.utterances, scored.sums, strict=True):
@@ -123,13 +140,6 @@ def write_utterances(path: Path, scored: ScoredTask, name: str) -> None:
     rows = ["\t".join(cells) + "\n" for cells in lines]
     with atomic_path(path) as temporary:
         temporary.write_text("".join(rows), encoding="utf-8")
-
-
-def _titles(output: str, metric: Metric) -> list[str]:
-    # A lone number needs no name of its own.
-    if len(metric.columns) == 1:
-        return [output]
-    return [f"{output}.{column}" for column in metric.columns]
 
 
 def _cells(sums_K: np.ndarray, metric: Metric) -> list[str]:
@@ -149,6 +159,7 @@ def _mean(sums: Sums, output: str, metric: str, target: str) -> np.ndarray:
     for key, sums_K in sums.items():
         if (key.output, key.metric) != (output, metric):
             continue
+        # What cannot be scored must not count as zero.
         if target in ("", key.target) and not np.isnan(sums_K).any():
             found.append(sums_K)
     if not found:
@@ -181,6 +192,7 @@ def _scores(scored: ScoredTask, name: str) -> list[Score]:
 def _notes(scored: ScoredTask, name: str) -> list[str]:
     """What the metric says of the model's answers, and how many references it could not score."""
     metric = scored.scorer.metrics[name]
+    # Of its bounds and of the input there is nothing to note.
     of_model = scored.scorer.columns[0].output
     stats_nK = scored.numbers(of_model, name)
     missing_n = np.isnan(stats_nK).any(axis=1)

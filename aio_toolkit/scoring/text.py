@@ -9,7 +9,15 @@ HYPOTHESIS = "hypothesis"
 
 
 class TextScorer(Scorer):
-    """Every metric of the task on the hypothesis."""
+    """Every metric of the task on the hypothesis.
+
+    >>> from aio_toolkit.tasks import Task
+    >>> task = Task("asr", "", "text", ("text",), ("wer",))
+    >>> utterance = Utterance("asr-1", task, "ann", "1.wav", 16000, {"text": "a b"})
+    >>> (sums_K,) = TextScorer(task, {}, 16000).score(utterance, "a").values()
+    >>> sums_K.tolist()  # words, insertions, deletions, substitutions
+    [2.0, 0.0, 1.0, 0.0]
+    """
 
     columns = (Column("score", HYPOTHESIS),)
 

@@ -9,11 +9,16 @@ from aio_toolkit.data.audio import read_audio
 from aio_toolkit.scoring.separation import (
     CEILING_DB,
     FLOOR_DB,
+    assign,
     is_silent,
     pairwise_si_sdr,
-    si_sdr_by_permutation,
     si_sdr_by_query,
 )
+
+
+def si_sdr_by_permutation(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """As the scorer does it: find the order, then score pair by pair."""
+    return si_sdr_by_query(references, estimates[assign(references, estimates)])
 
 
 def closed_form(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -43,7 +48,9 @@ def test_float32_waves_are_scored_in_float64():
     estimate = (reference + 1e-4 * _noise(4000, seed=1)).astype(np.float32)
     expected = closed_form(reference, estimate)
     assert expected > 75
-    assert pairwise_si_sdr(reference[None], estimate[None])[0, 0] == pytest.approx(expected, abs=1e-4)
+    assert pairwise_si_sdr(reference[None], estimate[None])[0, 0] == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_scale_does_not_matter():
@@ -82,7 +89,9 @@ def test_one_step_of_16_bits_is_where_silence_ends():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_assignment_is_the_best_of_all(num_estimates, seed):
     references = _noise(3, 300, seed=seed)
-    estimates = _noise(num_estimates, 3, seed=seed + 9) @ references + _noise(num_estimates, 300, seed=seed + 99)
+    estimates = _noise(num_estimates, 3, seed=seed + 9) @ references + _noise(
+        num_estimates, 300, seed=seed + 99
+    )
     best = max(
         (
             [closed_form(r, estimates[j]) for r, j in zip(references, order, strict=True)]
@@ -95,7 +104,9 @@ def test_the_assignment_is_the_best_of_all(num_estimates, seed):
 
 def test_two_references_take_the_two_best_of_three_estimates():
     references = _noise(2, 500)
-    estimates = np.stack([references[1], _noise(500, seed=5), references[0]]) + 0.01 * _noise(3, 500, seed=6)
+    estimates = np.stack([references[1], _noise(500, seed=5), references[0]]) + 0.01 * _noise(
+        3, 500, seed=6
+    )
     assert (si_sdr_by_permutation(references, estimates) > 35).all()
 
 
@@ -106,6 +117,19 @@ def test_a_silent_reference_takes_no_estimate_away():
     assert np.isnan(scores[0]) and scores[1] == pytest.approx(CEILING_DB, abs=1e-5)
 
 
+def test_a_silent_reference_gets_the_estimate_that_is_left():
+    """Other metrics than SI-SDR may score it."""
+    references = np.stack([np.zeros(500), _noise(500), np.zeros(500)])
+    estimates = np.stack(
+        [_noise(500, seed=5), _noise(500), _noise(500, seed=6), _noise(500, seed=7)]
+    )
+    assert assign(references, estimates).tolist() == [0, 1, 2]
+
+
+def test_if_all_references_are_silent_estimates_stay_in_their_order():
+    assert assign(np.zeros((2, 500)), _noise(3, 500)).tolist() == [0, 1]
+
+
 def test_fewer_estimates_than_references_is_a_bug():
     with pytest.raises(ValueError, match="1 estimates cannot serve 2 references"):
         si_sdr_by_permutation(_noise(2, 50), _noise(1, 50))
@@ -114,7 +138,9 @@ def test_fewer_estimates_than_references_is_a_bug():
 @pytest.mark.parametrize("item", range(6))
 def test_published_mossformer2_estimates_score_as_published_systems_do(realdata, item):
     names = ("source1", "source2", "source1hat", "source2hat", "mix")
-    waves = [read_audio(str(realdata / f"libri2mix_8k/item{item}_{name}.flac"), 8000) for name in names]
+    waves = [
+        read_audio(str(realdata / f"libri2mix_8k/item{item}_{name}.flac"), 8000) for name in names
+    ]
     size = min(map(len, waves))
     references, estimates, mix = np.split(np.stack([wave[:size] for wave in waves]), [2, 4])
     scores = si_sdr_by_permutation(references, estimates)

@@ -38,7 +38,7 @@ class Bleu(Metric):
 
     def _make(self, **options: Any) -> Any:
         # Imported here, as sacrebleu would slow down those who only ask for a metric's name.
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
 
         return BLEU(trg_lang=self.task.options.language, **options)
 

@@ -31,6 +31,7 @@ class SiSdr(Metric):
         """The ratio in dB, and one to count it; NaN where the reference is silent."""
         (score,) = si_sdr_by_query(reference[None], answer[None])
         if np.isnan(score):
+            # The one too, or the utterance would count.
             return np.full(2, np.nan)
         return np.array([score, 1.0])
 

@@ -35,6 +35,7 @@ class WordErrorRate(Metric):
         import jiwer
 
         output = jiwer.process_words(reference, answer)
+        # Those of the reference, as jiwer has split it.
         words = output.hits + output.substitutions + output.deletions
         counts = [
             words,
