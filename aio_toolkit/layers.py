@@ -219,6 +219,25 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def zero_with_gradient(module: nn.Module) -> torch.Tensor:
+    """A zero to add to where a module would have been used; its parameters get gradients of zero.
+
+    So each has a gradient in every step, as data-parallel training demands, and an optimizer's
+    moments decay, as they do for any other gradient of zero.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> (1 + zero_with_gradient(layer)).backward()
+    >>> layer.bias.grad
+    tensor([0., 0., 0.])
+    """
+    zero = torch.zeros(())
+    for parameter in module.parameters():
+        # Frozen ones have no gradient to wait for.
+        if parameter.requires_grad:
+            zero = zero + 0 * parameter.sum()
+    return zero
+
+
 def valid_frames(lengths_B: torch.Tensor, num_frames: int) -> torch.Tensor:
     """Boolean mask (B, T), True on the first `lengths_B[b]` frames of row b.
 

@@ -5,6 +5,7 @@ has a file of its own, which lists the utterances that have it: an `.scp` file o
 the input (`spk1.scp`), or a file of text (`text`, `text.fr`).
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -138,6 +139,10 @@ def _read_tables(directory: Path, layout: Layout, problems: Problems) -> dict[st
     return tables
 
 
+def _answer(target: str, utterance: Utterance) -> str | None:
+    return utterance.answers.get(target)
+
+
 def _to_tables(utterances: Sequence[Utterance], layout: Layout) -> dict[str, Table]:
     """The files' contents by name; files without lines are left out."""
     columns: dict[str, Callable[[Utterance], str | None]] = {
@@ -147,7 +152,7 @@ def _to_tables(utterances: Sequence[Utterance], layout: Layout) -> dict[str, Tab
         "utt2num_samples": lambda u: str(u.num_samples),
     }
     for target, file in layout.files.items():
-        columns[file] = lambda u, target=target: u.answers.get(target)
+        columns[file] = functools.partial(_answer, target)
 
     tables: dict[str, Table] = {}
     for file, column in columns.items():

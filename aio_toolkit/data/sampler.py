@@ -1,4 +1,8 @@
-"""Batches that mix tasks, the same for the same seed and step."""
+"""Batches that mix tasks, the same for the same seed and step.
+
+A batch is a list of `Draw`s: besides the utterance each says which row of which batch of the run it
+is for, so that what is drawn for it depends neither on the worker that reads it nor on the process.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +12,30 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from aio_toolkit.errors import AioError
+
+
+@dataclass(frozen=True)
+class Draw:
+    """An utterance in its place in the run.
+
+    Attributes:
+        index: the utterance's place in the dataset.
+        batch: number of the batch, counted over the whole run and all ranks.
+        row: place in the batch.
+    """
+
+    index: int
+    batch: int
+    row: int
+
+
+def draws_of(utterances: Iterable[int], batch: int) -> list[Draw]:
+    """The rows of batch number `batch`.
+
+    >>> draws_of([7, 4], batch=3)
+    [Draw(index=7, batch=3, row=0), Draw(index=4, batch=3, row=1)]
+    """
+    return [Draw(index, batch, row) for row, index in enumerate(utterances)]
 
 
 @dataclass(frozen=True)
@@ -29,7 +57,7 @@ class Schedule:
     num_ranks: int = 1
 
 
-class TaskBatchSampler(Sampler[list[int]]):
+class TaskBatchSampler(Sampler[list[Draw]]):
     """Every batch holds a fixed amount of audio of each task.
 
     A task's utterances come in random order without replacement, again and again, grouped with
@@ -41,7 +69,8 @@ class TaskBatchSampler(Sampler[list[int]]):
 
     >>> tasks, num_frames = ["asr", "asr", "asr", "sep"], [9, 10, 20, 10]
     >>> schedule = Schedule(num_batches=2, seed=0)
-    >>> list(TaskBatchSampler(tasks, num_frames, {"asr": 20, "sep": 10}, schedule))
+    >>> sampler = TaskBatchSampler(tasks, num_frames, {"asr": 20, "sep": 10}, schedule)
+    >>> [[draw.index for draw in batch] for batch in sampler]
     [[2, 3], [0, 1, 3]]
     """
 
@@ -86,8 +115,8 @@ class TaskBatchSampler(Sampler[list[int]]):
         """Batches of one process, those before `start` included."""
         return self.schedule.num_batches
 
-    def __iter__(self) -> Iterator[list[int]]:
-        """Indices of the utterances of each batch, task by task."""
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """The rows of each batch, task by task."""
         streams = [self._stream(*numbered) for numbered in enumerate(self.members)]
         schedule = self.schedule
         for index in range(schedule.num_batches * schedule.num_ranks):
@@ -96,7 +125,7 @@ class TaskBatchSampler(Sampler[list[int]]):
             batch = list(itertools.chain.from_iterable(map(next, streams)))
             turn, rank = divmod(index, schedule.num_ranks)
             if rank == schedule.rank and turn >= schedule.start:
-                yield batch
+                yield draws_of(batch, index)
 
     def _stream(self, number: int, task: str) -> Iterator[list[int]]:
         """The groups of a task, endlessly."""

@@ -63,7 +63,7 @@ def claim_dump(dump_split: Path, provenance: Provenance, precision: str) -> None
     Raises:
         AioError: the folder holds what was made with others.
     """
-    fingerprints = {
+    fingerprints: dict[str, Any] = {
         CODEC_FILE: provenance.codec,
         FRONT_END_FILE: provenance.front_end,
         TOKENIZE_FILE: TokenizeFingerprint(precision),

@@ -48,8 +48,12 @@ class EspnetEncoder(Encoder):
         # On import ESPnet reports that flash attention is absent, which nobody here asks for.
         with contextlib.redirect_stderr(io.StringIO()):
             self.encoder = self._make(config, _shared_options(config))
+        # It never gets a gradient, for which data-parallel training would wait.
+        unused: Any = self.encoder.after_norm
+        for parameter in unused.parameters():
+            parameter.requires_grad = False
         # ESPnet's convolutions do not know of padding, which would leak into the last real frames.
-        self.valid_B1T: torch.Tensor | None = None
+        self.valid_B1T = torch.ones(1, 1, 1, dtype=torch.bool)
         for module in self.encoder.modules():
             if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1:
                 module.register_forward_pre_hook(self._silence_padding)

@@ -1,5 +1,7 @@
-"""A new task for a trained model: its gates, embedding and head are trained, all else stays
-bit-identical."""
+"""A new task for a trained model.
+
+Its gates, embedding and head are trained; all else stays bit-identical.
+"""
 
 from aio_toolkit.answers.base import Units
 from aio_toolkit.errors import AioError
@@ -20,22 +22,36 @@ def add_task(model: AioModel, task: Task, units: Units) -> None:
 
     Raises:
         AioError: the model knows the task, or has other units for this kind of answer.
-    """
-    known = {task.name for task in model.tasks}
-    if task.name in known:
-        raise AioError(
-            f"the model knows task '{task.name}' already. Its tasks: {', '.join(sorted(known))}."
-        )
-    if task.output in model.units:
-        model.units[task.output].check_same(units, f"task '{task.name}' against the trained model")
-    model.requires_grad_(False)
-    model.tasks = [*model.tasks, task]
 
+    >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.models.ssl import SslEncoder
+    >>> from aio_toolkit.text import Vocabulary
+    >>> asr, st = (Task(name, "", "text", ("text",), ()) for name in ("asr", "st"))
+    >>> units = TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<st>", "<eos>"), b""))
+    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> model = AioModel(AioModel.Config(), [asr], encoder, {"text": units})
+    >>> add_task(model, st, units)
+    >>> trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    >>> trained[0], trained[-1]
+    ('backbone.task_embedding.1', 'heads.text.decoder.embed.0.weight')
+    """
+    known = {known.name for known in model.tasks}
+    if task.name in known:
+        names = ", ".join(sorted(known))
+        raise AioError(f"the model knows task '{task.name}' already. Its tasks: {names}.")
+    if task.output in model.units:
+        where = f"task '{task.name}' against the trained model"
+        model.units[task.output].check_same(units, where)
+
+    model.requires_grad_(requires_grad=False)
+    model.tasks = [*model.tasks, task]
+    # Backbone, then head: they draw initial weights in this order.
     own = model.backbone.add_task()
     if task.output in model.heads:
         own += model.head_of(task).add_task(task)
     else:
         model.units[task.output] = units
-        own += model.add_head(task.output, [task]).parameters()
+        head = model.add_head(task.output, [task])
+        own += head.parameters()
     for parameter in own:
-        parameter.requires_grad_(True)
+        parameter.requires_grad_()

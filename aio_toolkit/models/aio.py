@@ -25,7 +25,7 @@ from aio_toolkit.tasks import Task, group_by_output
 
 @dataclass
 class AioOutput:
-    """What a batch gives.
+    """What `AioModel` makes of a batch.
 
     Attributes:
         losses: the loss of each task present, by its name.
@@ -47,9 +47,21 @@ class AioModel(nn.Module):
     3. The head of a task's kind of answer reads its rows.
 
     Attributes:
+        config: what it was made from.
         tasks: the tasks in the order of the gates; it travels with the weights.
         units: the units of each kind of answer.
         heads: a head for each kind of answer, by the kind's name.
+
+    >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.text import Vocabulary
+    >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
+    >>> units = {"text": TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<eos>"), b""))}
+    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> model = AioModel(AioModel.Config(), [asr], encoder, units)
+    >>> lengths_B, task_B = torch.tensor([5]), torch.tensor([0])
+    >>> h_BTD, tables = model.encode(torch.randn(1, 5, 6), lengths_B, task_B)
+    >>> h_BTD.shape, list(model.heads)
+    (torch.Size([1, 5, 192]), ['text'])
     """
 
     @dataclass
@@ -67,26 +79,41 @@ class AioModel(nn.Module):
     def __init__(
         self, config: Config, tasks: Sequence[Task], encoder: SslEncoder, units: UnitsByKind
     ):
+        """Make all but the encoder.
+
+        Args:
+            config: sizes of the parts.
+            tasks: all tasks of the model, in the order of its gates.
+            encoder: of stage 3; it is frozen.
+            units: the units of each kind of answer that the tasks have.
+
+        Raises:
+            AioError: sizes do not fit together, or an option is out of its range.
+        """
         super().__init__()
         self.config = config
         self.tasks = list(tasks)
         self.units = dict(units)
+        self.encoder = encoder.requires_grad_(requires_grad=False).eval()
+
+        # The order of making is the order of random draws, on which seeds depend.
         width = config.backbone.width
-        self.encoder = encoder.requires_grad_(False).eval()
-        self.feature_projection = nn.Linear(len(encoder.mean_F), width)
-        self.layer_weight = nn.Parameter(torch.zeros(encoder.encoder.num_layers))
-        self.layer_norm = nn.LayerNorm(encoder.encoder.width, elementwise_affine=False)
-        self.layer_projection = nn.Linear(encoder.encoder.width, width)
+        self.feature_projection = nn.Linear(encoder.num_features, width)
+        num_layers = encoder.encoder.num_layers
+        self.layer_weight = nn.Parameter(torch.zeros(num_layers))
+        self.layer_norm = nn.LayerNorm(encoder.width, elementwise_affine=False)
+        self.layer_projection = nn.Linear(encoder.width, width)
         self.backbone = Backbone(config.backbone, len(tasks))
         self.heads = nn.ModuleDict()
         for kind, of_kind in group_by_output(tasks).items():
             self.add_head(kind, of_kind)
 
     def add_head(self, kind: str, tasks: Sequence[Task]) -> Head:
-        """Make the head of a kind of answer."""
+        """Make the head of a kind of answer, for tasks that all have it."""
         choice = Choice(kind, self.config.heads.get(kind))
         width = self.config.backbone.width
-        head = parts.build(Head, choice, width, tasks, self.units[kind])
+        units = self.units[kind]
+        head = parts.build(Head, choice, width, tasks, units)
         self.heads[kind] = head
         return head
 
@@ -94,7 +121,8 @@ class AioModel(nn.Module):
         """The head that answers a task."""
         return self.heads[task.output]  # type: ignore[return-value]
 
-    def train(self, mode: bool = True) -> "AioModel":  # noqa: FBT001, FBT002 (torch's own signature)
+    # The signature is torch's own.
+    def train(self, mode: bool = True) -> "AioModel":  # noqa: FBT001, FBT002
         """Training mode for all but the encoder, which stays frozen in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
@@ -118,23 +146,35 @@ class AioModel(nn.Module):
             feats_BTF = self.encoder.normalise(feats_BTF)
             states = self.encoder(feats_BTF, lengths_B)
             # Pre-norm layers grow with depth; at one scale the softmax weighs them alone.
-            states_LBTD = torch.stack([self.layer_norm(state) for state in states])
+            normed = [self.layer_norm(state_BTD) for state_BTD in states]
+            states_LBTD = torch.stack(normed)
 
-        weight_L = self.layer_weight.softmax(0).to(states_LBTD.dtype)
+        weight_L = self.layer_weight.softmax(0)
+        weight_L = weight_L.to(states_LBTD.dtype)
         mixed_BTD = torch.tensordot(weight_L, states_LBTD, dims=1)
-        x_BTD = self.feature_projection(feats_BTF) + self.layer_projection(mixed_BTD)
+        of_features_BTD = self.feature_projection(feats_BTF)
+        of_layers_BTD = self.layer_projection(mixed_BTD)
+        x_BTD = of_features_BTD + of_layers_BTD
+
         valid_BT = valid_frames(lengths_B, feats_BTF.shape[1])
         return self.backbone(x_BTD, valid_BT, task_B)
 
     def forward(self, batch: Batch) -> AioOutput:
-        """Losses of a batch that mixes tasks."""
+        """Losses of a batch that mixes tasks; those without targets have none."""
         h_BTD, tables = self.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
-        losses, frames = {}, {}
+        output = AioOutput({}, {}, tables)
         for task in self.tasks:
-            if task.name not in batch.targets:
+            target = batch.targets.get(task.name)
+            if target is None:
                 continue
             rows = batch.rows[task.name]
-            of_task = Frames(h_BTD[rows], batch.lengths_B[rows], batch.feats_BTF[rows], task)
-            losses[task.name] = self.head_of(task).loss(of_task, batch.targets[task.name])
-            frames[task.name] = of_task
-        return AioOutput(losses, frames, tables)
+            frames = Frames(
+                h_BTD[rows],
+                batch.lengths_B[rows],
+                batch.feats_BTF[rows],
+                task,
+            )
+            head = self.head_of(task)
+            output.losses[task.name] = head.loss(frames, target)
+            output.frames[task.name] = frames
+        return output

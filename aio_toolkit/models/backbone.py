@@ -7,12 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from aio_toolkit.errors import AioError
-from aio_toolkit.layers import FeedForward, Mixer, SelfAttention, count_parameters
+from aio_toolkit.layers import (
+    FeedForward,
+    Mixer,
+    SelfAttention,
+    count_parameters,
+    zero_with_gradient,
+)
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.layer import MoELayer
 from aio_toolkit.moe.mixture import MoE
@@ -27,6 +34,8 @@ class Backbone(nn.Module):
     Attributes:
         task_embedding: a vector for each task, added to all of its frames.
         blocks: the Transformer blocks.
+        drop_seed: what fixes which blocks `layer_drop` skips. Training sets it, alike for all
+            micro-batches and ranks of an optimizer step. None draws them from torch's generator.
 
     >>> from aio_toolkit.moe.mixture import MoEAttention
     >>> moe = MoE.Config(attention=MoEAttention.Config(layers=[0]))
@@ -48,8 +57,8 @@ class Backbone(nn.Module):
             num_heads: attention heads; must divide `width`.
             ffn_width: width inside the dense feed-forward layers.
             conv_kernel: frames seen by each block's depthwise convolution (odd); 0 leaves it out.
-            layer_drop: probability of skipping a block in training (Fan et al. 2020); the cheap
-                dropout on a CPU.
+            layer_drop: probability of skipping a block in a training step (Fan et al. 2020); the
+                cheap dropout on a CPU. The step's gradient of a skipped block is zero.
             recompute: keep a block's input alone for the backward pass and compute the rest again:
                 less memory, a third more time.
             moe: the experts.
@@ -74,6 +83,7 @@ class Backbone(nn.Module):
         super().__init__()
         _check_sizes(config)
         self.layer_drop = config.layer_drop
+        self.drop_seed: int | None = None
         self.recompute = config.recompute
         moe = MoE(config.moe, config.width, config.num_layers, num_tasks)
         # A parameter for each task, so that a new task's trains with the others untouched.
@@ -102,7 +112,9 @@ class Backbone(nn.Module):
 
         tables: Tables = {}
         for number, block in enumerate(self.blocks):
-            if self._drops():
+            if self._drops(number):
+                # Data-parallel training waits for the gradients of all parameters.
+                x_BTD = x_BTD + zero_with_gradient(block)
                 continue
             inputs = x_BTD, valid_BT, task_B
             if self.training and self.recompute:
@@ -152,11 +164,14 @@ class Backbone(nn.Module):
             idle += count_parameters(layer) - layer.active_parameters()
         return count_parameters(self) - idle
 
-    def _drops(self) -> bool:
+    def _drops(self, block: int) -> bool:
         # Where no block is ever dropped, nothing is drawn.
         if not self.training or self.layer_drop <= 0:
             return False
-        return bool(torch.rand(()) < self.layer_drop)
+        if self.drop_seed is None:
+            return bool(torch.rand(()) < self.layer_drop)
+        chance = np.random.default_rng([self.drop_seed, block]).random()
+        return chance < self.layer_drop
 
 
 class _Block(nn.Module):

@@ -20,6 +20,11 @@ class Example:
         feats_TF: float32 front-end features.
         codes_TQ: codes of the input, where asked for.
         target: its answer, as the task's kind reads it; None where not asked for.
+        number: number of the batch that it was drawn for.
+
+    >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
+    >>> Example("asr-1", asr, np.zeros((5, 80), np.float32)).target is None
+    True
     """
 
     id: str
@@ -27,11 +32,12 @@ class Example:
     feats_TF: np.ndarray
     codes_TQ: np.ndarray | None = None
     target: np.ndarray | None = None
+    number: int = 0
 
 
 @dataclass
 class Batch:
-    """Examples sorted by task, padded to the longest.
+    """Examples sorted by task, padded to the longest; `collate` makes it.
 
     Attributes:
         ids: utterance ids.
@@ -41,6 +47,8 @@ class Batch:
         codes_BTQ: codes of the input, -1 on padding; None where not asked for.
         rows: the consecutive rows of each task present, by its name.
         targets: the answers of each task's rows, padded as its kind does.
+        number: the batch's number, counted over the whole run and all ranks: what the model draws
+            for it depends on the seed and on this alone.
     """
 
     ids: list[str]
@@ -50,37 +58,55 @@ class Batch:
     codes_BTQ: torch.Tensor | None
     rows: dict[str, slice]
     targets: dict[str, torch.Tensor]
+    number: int = 0
 
 
 def collate(examples: Sequence[Example], tasks: Sequence[Task]) -> Batch:
     """Put examples into one batch.
 
+    1. Sort them by task.
+    2. Pad features and codes to the longest.
+    3. Pad the answers of each task as its kind does.
+
     Args:
-        examples: utterances of any of the tasks.
+        examples: utterances of any of the tasks, one at least.
         tasks: all tasks of the model, in the order of its gates.
+
+    >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
+    >>> long = Example("asr-1", asr, np.ones((5, 2), np.float32), target=np.array([7, 8]))
+    >>> short = Example("asr-2", asr, np.ones((3, 2), np.float32), target=np.array([9]))
+    >>> batch = collate([long, short], [asr])
+    >>> batch.feats_BTF.shape, batch.lengths_B
+    (torch.Size([2, 5, 2]), tensor([5, 3]))
+    >>> batch.rows, batch.targets["asr"].tolist()
+    ({'asr': slice(0, 2, None)}, [[7, 8], [9, -1]])
     """
     place = {task.name: index for index, task in enumerate(tasks)}
     examples = sorted(examples, key=lambda example: place[example.task.name])
-    lengths = [len(example.feats_TF) for example in examples]
+    feats = [example.feats_TF for example in examples]
+    lengths = [len(feats_TF) for feats_TF in feats]
     codes = [example.codes_TQ for example in examples if example.codes_TQ is not None]
 
     rows, targets = {}, {}
     for task in tasks:
-        members = [i for i, example in enumerate(examples) if example.task.name == task.name]
+        members = [row for row, example in enumerate(examples) if example.task.name == task.name]
         if not members:
             continue
         rows[task.name] = slice(members[0], members[-1] + 1)
-        answers = [examples[i].target for i in members]
+        answers = [examples[row].target for row in members]
         known = [answer for answer in answers if answer is not None]
         if known:
+            # Answers of some kinds are as long as the input, its padding included.
             targets[task.name] = task.kind.collate(known, max(lengths))
 
+    indices = [place[example.task.name] for example in examples]
     return Batch(
         ids=[example.id for example in examples],
-        task_B=torch.tensor([place[example.task.name] for example in examples]),
-        feats_BTF=pad_arrays([example.feats_TF for example in examples], 0.0),
+        task_B=torch.tensor(indices),
+        feats_BTF=pad_arrays(feats, 0.0),
         lengths_B=torch.tensor(lengths),
         codes_BTQ=pad_arrays(codes, -1) if codes else None,
         rows=rows,
         targets=targets,
+        number=examples[0].number,
     )

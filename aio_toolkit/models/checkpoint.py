@@ -17,6 +17,8 @@ from aio_toolkit.models.subnetwork import shrink
 from aio_toolkit.tasks import task_to_dict, tasks_from_dicts
 
 MODEL = "model.pt"
+# Kinds of checkpoints: what is in a file that is called as all others.
+SSL_ENCODER, AIO_MODEL = "ssl encoder", "aio model"
 
 
 @dataclass
@@ -27,6 +29,18 @@ class LoadedSsl:
         encoder: in evaluation mode.
         config: its configuration.
         provenance: the codec and the front end of its input.
+
+    >>> import tempfile
+    >>> from aio_toolkit.codec.base import CodecFingerprint
+    >>> from aio_toolkit.frontend.features import FrontEndFingerprint
+    >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 8)
+    >>> front_end = FrontEndFingerprint(True, False, 3, 25.0, 10.0, 320)
+    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> made = LoadedSsl(encoder, encoder.config, Provenance(codec, front_end))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made.save(Path(folder, MODEL))
+    ...     load_ssl(Path(folder, MODEL)).provenance == made.provenance
+    True
     """
 
     encoder: SslEncoder
@@ -35,11 +49,9 @@ class LoadedSsl:
 
     def save(self, path: Path) -> None:
         """Write the encoder; the objective's own weights are not needed again."""
-        content = {
-            "kind": "ssl encoder",
-            **_encoder_content(self),
-            "state": self.encoder.state_dict(),
-        }
+        content = _encoder_content(self)
+        content["kind"] = SSL_ENCODER
+        content["state"] = self.encoder.state_dict()
         _save(path, content)
 
 
@@ -49,7 +61,7 @@ def load_ssl(path: Path) -> LoadedSsl:
     Raises:
         AioError: it is missing, damaged, or no encoder.
     """
-    content = _load(path, "ssl encoder", stage=3)
+    content = _load(path, SSL_ENCODER, stage=3)
     loaded = _empty_encoder(content)
     loaded.encoder.load_state_dict(content["state"])
     return loaded
@@ -70,22 +82,20 @@ class LoadedAio:
     provenance: Provenance
 
     def save(self, path: Path) -> None:
-        """Write the model."""
+        """Write the model, with all that is needed to make it again."""
         model = self.model
+        options = model.config.heads
         # Options of kinds that the model does not answer would ask for their packages.
-        heads = {
-            kind: model.config.heads[kind] for kind in model.heads if kind in model.config.heads
-        }
+        heads = {kind: options[kind] for kind in model.heads if kind in options}
         config = dataclasses.replace(model.config, heads=heads)
-        layers = model.backbone.moe_layers()
         ssl = LoadedSsl(model.encoder, self.ssl_config, self.provenance)
         content = {
-            "kind": "aio model",
+            "kind": AIO_MODEL,
             "config": to_dict(config),
             "encoder": _encoder_content(ssl),
             "tasks": {task.name: task_to_dict(task) for task in model.tasks},
             "units": {kind: units.state() for kind, units in model.units.items()},
-            "num_experts": {name: layer.router.num_experts for name, layer in layers.items()},
+            "num_experts": _num_experts(model),
             "state": model.state_dict(),
         }
         _save(path, content)
@@ -94,31 +104,42 @@ class LoadedAio:
 def load_aio(path: Path) -> LoadedAio:
     """Read the multitask model.
 
+    1. Read its tasks, whose kinds of answer may need further packages (`--parts`).
+    2. Make it from its configuration, as large as it was before any cut.
+    3. Cut it where it is a sub-network; read its weights.
+
     Raises:
-        AioError: it is missing, damaged, or no multitask model.
+        AioError: it is missing, damaged, or no multitask model, or it has parts of a package that
+            is not in use.
     """
-    content = _load(path, "aio model", stage=4)
+    content = _load(path, AIO_MODEL, stage=4)
+    # Before its other parts: a missing package is best told by the kind of answer that it has.
+    tasks = tasks_from_dicts(content["tasks"])
     ssl = _empty_encoder(content["encoder"])
     config = from_values(AioModel.Config, content["config"], str(path))
-    tasks = tasks_from_dicts(content["tasks"])
-    kinds = {task.output: task.kind for task in tasks}
-    units = {name: kind.units.from_state(content["units"][name]) for name, kind in kinds.items()}
+    units = {}
+    for task in tasks:
+        state = content["units"][task.output]
+        units[task.output] = task.kind.units.from_state(state)
 
     model = AioModel(config, tasks, ssl.encoder, units)
     num_experts = content["num_experts"]
-    if any(
-        layer.router.num_experts != num_experts[name]
-        for name, layer in model.backbone.moe_layers().items()
-    ):
+    if num_experts != _num_experts(model):
         shrink(model, num_experts)
     model.load_state_dict(content["state"])
     return LoadedAio(model.eval(), ssl.config, ssl.provenance)
 
 
+def _num_experts(model: AioModel) -> dict[str, int]:
+    """Experts of each MoE layer, by the layer's name."""
+    layers = model.backbone.moe_layers()
+    return {name: layer.router.num_experts for name, layer in layers.items()}
+
+
 def _encoder_content(loaded: LoadedSsl) -> dict[str, Any]:
     return {
         "config": to_dict(loaded.config),
-        "num_features": len(loaded.encoder.mean_F),
+        "num_features": loaded.encoder.num_features,
         "provenance": dataclasses.asdict(loaded.provenance),
     }
 
@@ -127,12 +148,14 @@ def _empty_encoder(content: dict[str, Any]) -> LoadedSsl:
     """The encoder that `_encoder_content` tells of, with random weights."""
     config = from_values(SslEncoder.Config, content["config"], "encoder")
     encoder = SslEncoder(config, content["num_features"])
-    return LoadedSsl(encoder, config, Provenance.from_dict(content["provenance"]))
+    provenance = Provenance.from_dict(content["provenance"])
+    return LoadedSsl(encoder, config, provenance)
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # Given a path, torch writes its name into the file: equal models would differ in their bytes.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)
 
 
 def _load(path: Path, kind: str, stage: int) -> dict[str, Any]:

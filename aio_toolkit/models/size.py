@@ -16,6 +16,9 @@ class Size:
     Attributes:
         total: all.
         active: those that one token of one task uses.
+
+    >>> Size(total=1234567, active=345678)
+    Size(total=1234567, active=345678)
     """
 
     total: int
@@ -29,27 +32,40 @@ def size_of_backbone(config: Backbone.Config, num_tasks: int) -> Size:
     >>> size.active < size.total
     True
     """
+    # On the meta device tensors have shapes and nothing else.
     with torch.device("meta"):
         backbone = Backbone(config, num_tasks)
-    return Size(count_parameters(backbone), backbone.active_parameters())
+    total = count_parameters(backbone)
+    return Size(total, backbone.active_parameters())
 
 
 def describe_size(model: AioModel) -> str:
-    """A line for people: parameters of the frozen encoder, the backbone and the heads."""
-    backbone = size_of_backbone(model.config.backbone, len(model.tasks))
-    heads = ", ".join(
-        f"{kind} head {_short(count_parameters(h))}" for kind, h in model.heads.items()
-    )
-    return (
-        f"parameters: backbone {_short(backbone.total)}, of which a token uses "
-        f"{_short(backbone.active)}; {heads}; frozen encoder {_short(count_parameters(model.encoder))}"
-    )
+    """A line for people: parameters of the backbone, the heads and the frozen encoder.
+
+    >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.models.ssl import SslEncoder
+    >>> from aio_toolkit.tasks import Task
+    >>> from aio_toolkit.text import Vocabulary
+    >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
+    >>> units = {"text": TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<eos>"), b""))}
+    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> line = describe_size(AioModel(AioModel.Config(), [asr], encoder, units))
+    >>> line.split("; ")[1:]
+    ['text head 0.89 M', 'frozen encoder 1.34 M']
+    """
+    size = size_of_backbone(model.config.backbone, len(model.tasks))
+    total, active = _short(size.total), _short(size.active)
+    backbone = f"backbone {total}, of which a token uses {active}"
+
+    heads = []
+    for kind, head in model.heads.items():
+        count = count_parameters(head)
+        heads.append(f"{kind} head {_short(count)}")
+    encoder = _short(count_parameters(model.encoder))
+    return f"parameters: {backbone}; {', '.join(heads)}; frozen encoder {encoder}"
 
 
 def _short(count: int) -> str:
-    """A number in millions.
-
-    >>> _short(1234567)
-    '1.23 M'
-    """
-    return f"{count / 1e6:.2f} M"
+    """A number in millions."""
+    millions = count / 1e6
+    return f"{millions:.2f} M"

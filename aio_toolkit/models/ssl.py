@@ -120,17 +120,21 @@ class SslModel(nn.Module):
         """Loss of a batch; which frames are masked is drawn anew at each call.
 
         1. Normalise the features and bring them to the encoder's width.
-        2. Mask spans of what comes out, and encode it.
-        3. Score the states of the masked frames.
+        2. Mask spans of what comes out.
+        3. Let the stem's convolution, where there is one, and the encoder see the rest.
+        4. Score the states of the masked frames.
 
         The figure `embedding_std` is near one where frames differ and near zero where the encoder
         has collapsed.
         """
         valid_BT = valid_frames(lengths_B, feats_BTF.shape[1])
         features_BTF = self.ssl_encoder.normalise(feats_BTF)
-        x_BTD = self.ssl_encoder.stem(features_BTF, valid_BT)
+        stem = self.ssl_encoder.stem
+        x_BTD = stem.linear(features_BTF)
 
+        # Before the convolution, which would carry masked frames into their neighbours.
         seen_BTD, masked_BT = self.masking(x_BTD, valid_BT)
+        seen_BTD = stem.convolve(seen_BTD, valid_BT)
         states = self.ssl_encoder.encoder(seen_BTD, valid_BT)
 
         batch = MaskedBatch(

@@ -44,7 +44,10 @@ class Stem(nn.Module):
 
     def forward(self, x_BTF: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
         """Frames (B, T, D); padding does not leak into real frames."""
-        x_BTD = self.linear(x_BTF)
+        return self.convolve(self.linear(x_BTF), valid_BT)
+
+    def convolve(self, x_BTD: torch.Tensor, valid_BT: torch.Tensor) -> torch.Tensor:
+        """What comes after the linear layer; frames to be masked are replaced before it."""
         if self.depthwise_KD is None or self.out is None:
             return x_BTD
         # Padding is not zero here: the linear layer has added its bias.

@@ -1,5 +1,7 @@
-"""A small model cut out of the whole: one task, and the experts that it visits (Mod-Squad, Chen et
-al. 2023, 3.4)."""
+"""A small model cut out of the whole: one task, and the experts that it visits.
+
+Mod-Squad, Chen et al. 2023, section 3.4. Letters: E experts, G tasks.
+"""
 
 import copy
 
@@ -28,20 +30,33 @@ def choose_experts(
 
     Raises:
         AioError: the tables hold no token of the task.
+
+    >>> import torch
+    >>> count_GE = torch.tensor([[6.0, 0.0, 3.0, 1.0]])
+    >>> table = RoutingTable(count_GE.sum(1), *[count_GE] * 4, torch.zeros(1))
+    >>> choose_experts({"block1.feed_forward": table}, task=0)
+    {'block1.feed_forward': [0, 2, 3]}
+    >>> choose_experts({"block1.feed_forward": table}, task=0, max_experts=2)
+    {'block1.feed_forward': [0, 2]}
     """
-    return {name: _choose(table, task, min_load, max_experts) for name, table in tables.items()}
+    kept = {}
+    for name, table in tables.items():
+        used = _by_load(table, task, min_load)
+        kept[name] = sorted(used[:max_experts])
+    return kept
 
 
-def _choose(table: RoutingTable, task: int, min_load: float, max_experts: int | None) -> list[int]:
+def _by_load(table: RoutingTable, task: int, min_load: float) -> list[int]:
+    """The experts that a task uses, the busiest first."""
     if table.tokens_G[task] == 0:
-        raise AioError(
-            "the data has no utterance of the task: nothing says which experts it visits."
-        )
+        problem = "the data has no utterance of the task"
+        raise AioError(f"{problem}: nothing says which experts it visits.")
     load_E = table.load_GE()[task]
-    order = load_E.argsort(descending=True, stable=True).tolist()
+    order_E = load_E.argsort(descending=True, stable=True)
     threshold = min_load / len(load_E)
-    used = [expert for expert in order if load_E[expert] > threshold] or order[:1]
-    return sorted(used[:max_experts])
+    used_X = order_E[load_E[order_E] > threshold]
+    # A threshold may be more than even the busiest has.
+    return used_X.tolist() or order_E[:1].tolist()
 
 
 def extract(model: AioModel, task: Task, kept: Kept) -> AioModel:
@@ -49,19 +64,36 @@ def extract(model: AioModel, task: Task, kept: Kept) -> AioModel:
 
     With all experts kept that the task visits, its outputs are those of the whole model.
 
+    Args:
+        model: the whole model, which is left as it is.
+        task: one of its tasks.
+        kept: experts of each MoE layer, by the layer's name, see `choose_experts`.
+
     Raises:
         AioError: the model does not know the task, or its routers' choices depend on the experts
             that would be thrown away.
+
+    >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.models.ssl import SslEncoder
+    >>> from aio_toolkit.text import Vocabulary
+    >>> asr, st = (Task(name, "", "text", ("text",), ()) for name in ("asr", "st"))
+    >>> units = {"text": TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<st>", "<eos>"), b""))}
+    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> model = AioModel(AioModel.Config(), [asr, st], encoder, units)
+    >>> small = extract(model, st, dict.fromkeys(model.backbone.moe_layers(), [5, 0]))
+    >>> [task.name for task in small.tasks]
+    ['st']
+    >>> {layer.router.num_experts for layer in small.backbone.moe_layers().values()}
+    {2}
     """
     names = [known.name for known in model.tasks]
     if task.name not in names:
         raise AioError(f"the model has no task '{task.name}'. Its tasks: {', '.join(names)}.")
     for name, layer in model.backbone.moe_layers().items():
         if not layer.router.survives_cut:
-            raise AioError(
-                f"the router of {name} weighs a token's experts by all of them, so none can be taken "
-                "away. Extraction needs a gate with renormalise: true and top_p: null."
-            )
+            problem = f"the router of {name} weighs a token's experts by all of them"
+            remedy = "Extraction needs a gate with renormalise: true and top_p: null."
+            raise AioError(f"{problem}, so none can be taken away. {remedy}")
 
     small = copy.deepcopy(model)
     index = names.index(task.name)
@@ -77,5 +109,10 @@ def shrink(model: AioModel, num_experts: dict[str, int]) -> None:
     """Give each MoE layer of a model for one task so many experts, whatever they are.
 
     Loading the weights of a sub-network needs the shapes only.
+
+    Args:
+        model: a model as it was before the cut, except that it has one task.
+        num_experts: experts left in each MoE layer, by the layer's name.
     """
-    model.backbone.keep(0, {name: list(range(count)) for name, count in num_experts.items()})
+    first_ones = {name: list(range(count)) for name, count in num_experts.items()}
+    model.backbone.keep(0, first_ones)

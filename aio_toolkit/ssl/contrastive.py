@@ -71,7 +71,7 @@ class Contrastive(Objective):
         )
         if not exists_M.any():
             # A single masked frame in every row: nothing to compare with, and a gradient of zero.
-            return Loss(context_MC.sum() * 0)
+            return Loss((context_MC.sum() + target_MC.sum()) * 0)
 
         # The own target comes first, so class 0 is the right answer of every frame.
         own_M1C = target_MC[:, None]

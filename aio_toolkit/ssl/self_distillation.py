@@ -90,8 +90,8 @@ class SelfDistillation(Objective):
         teacher = self.teacher
         for slow, fast in zip(teacher.parameters(), encoder.parameters(), strict=True):
             slow.lerp_(fast.to(slow.dtype), 1 - decay)
-        for slow, fast in zip(teacher.buffers(), encoder.buffers(), strict=True):
-            slow.copy_(fast)
+        for kept, read in zip(teacher.buffers(), encoder.buffers(), strict=True):
+            kept.copy_(read)
         self.steps += 1
 
     def _decay(self) -> float:

@@ -1,1 +1,1 @@
-"""Lightning modules, data module, optimisers and the training loop they share."""
+"""Lightning modules, data module, optimizers and the training loop they share."""

@@ -12,13 +12,17 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.models.adaptation import add_task
 from aio_toolkit.models.checkpoint import MODEL, load_aio
 from aio_toolkit.training.data_module import TaskDataModule
-from aio_toolkit.training.fit import claim
+from aio_toolkit.training.fit import is_finished
 from aio_toolkit.training.multitask import MultitaskModule, tasks_data, train_tasks
 from aio_toolkit.training.optim import AdamWCosine
 
 
 class Adaptation:
-    """Training of a new task's own layers in a model that is otherwise frozen."""
+    """Training of a new task's own layers in a model that is otherwise frozen.
+
+    >>> Adaptation.Config(trained="exp/train_aio").optim.warmup_steps
+    100
+    """
 
     @dataclass
     class Config:
@@ -40,8 +44,11 @@ class Adaptation:
 
 
 def adapt(config: Adaptation.Config, corpus: Corpus, units: Path, out: Path) -> None:
-    """Teach the model in `config.trained` the one task of `config.data.seconds`; write
-    `out/model.pt`.
+    """Teach the model in `config.trained` the task in `config.data.seconds`; write `out/model.pt`.
+
+    1. Read the model, and the units of the new task.
+    2. Make room for the task; freeze all else.
+    3. Train as in stage 4, on the new task alone.
 
     Args:
         config: the run.
@@ -52,18 +59,18 @@ def adapt(config: Adaptation.Config, corpus: Corpus, units: Path, out: Path) -> 
     Raises:
         AioError: there is not exactly one new task, or the model knows it.
     """
-    if (out / MODEL).is_file():
-        claim(out, config)
-        print(f"{out / MODEL} is finished: nothing to do")
+    if is_finished(out / MODEL, config):
         return
     lightning.seed_everything(config.seed)
     tasks = config.data.chosen(corpus.tasks)
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)
         raise AioError(f"an adaptation teaches one new task; data.seconds names {names}.")
+    (task,) = tasks
     new_units = load_units(units, tasks)
-    loaded = load_aio(Path(config.trained) / MODEL)
-    add_task(loaded.model, tasks[0], new_units[tasks[0].output])
+    loaded = load_aio(Path(config.trained, MODEL))
+    add_task(loaded.model, task, new_units[task.output])
 
-    module = MultitaskModule(loaded.model, config.optim)
-    train_tasks(module, loaded, tasks_data(config.data, corpus, loaded, config.seed), config, out)
+    data = tasks_data(config.data, corpus, loaded, config.seed)
+    module = MultitaskModule(loaded.model, config.optim, seed=config.seed)
+    train_tasks(module, loaded, data, config, out)

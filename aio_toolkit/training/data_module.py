@@ -1,16 +1,17 @@
 """Loaders over the dumped splits, resumable in the middle of a run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import lightning
 from torch.utils.data import DataLoader
 
-from aio_toolkit.data.sampler import Schedule, TaskBatchSampler, fixed_batches
+from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, draws_of, fixed_batches
 from aio_toolkit.dump.split import DumpDataset
 from aio_toolkit.errors import AioError
-from aio_toolkit.models.batch import collate
+from aio_toolkit.models.batch import Batch, collate
 from aio_toolkit.tasks import Task, get_task
 
 
@@ -40,16 +41,39 @@ class TaskDataModule(lightning.LightningDataModule):
         dev_seconds: float = 60.0
         num_workers: int = 0
 
-        def chosen(self, tasks: dict[str, Task]) -> list[Task]:
-            """The tasks trained on, in the order of `seconds`; AioError if one is not among
-            `tasks`."""
+        def chosen(self, tasks: Mapping[str, Task]) -> list[Task]:
+            """The tasks trained on, in the order of `seconds`.
+
+            Args:
+                tasks: those of the recipe, by name.
+
+            Raises:
+                AioError: none is named, or one that the recipe does not have.
+            """
             names = [name for name, seconds in self.seconds.items() if seconds > 0]
             if not names:
-                raise AioError(
-                    "key 'data.seconds' names no task. Give the seconds of each task in a batch: "
-                    "{asr: 20, ...}."
-                )
+                remedy = "Give the seconds of each task in a batch: {asr: 20, ...}."
+                raise AioError(f"key 'data.seconds' names no task. {remedy}")
             return [get_task(tasks, name) for name in names]
+
+        def segment_frames(self, frame_rate: float) -> int | None:
+            """Frames of the longest training example that can be cut; None: it stays whole.
+
+            >>> TaskDataModule.Config(segment_seconds=1.5).segment_frames(frame_rate=50.0)
+            75
+            """
+            if self.segment_seconds is None:
+                return None
+            return round(self.segment_seconds * frame_rate)
+
+        def budgets(self, frame_rate: float) -> dict[str, int]:
+            """Frames of each task trained on in a batch.
+
+            >>> TaskDataModule.Config(seconds={"asr": 2.0, "sep": 0.0}).budgets(frame_rate=50.0)
+            {'asr': 100}
+            """
+            chosen = {name: seconds for name, seconds in self.seconds.items() if seconds > 0}
+            return {name: int(seconds * frame_rate) for name, seconds in chosen.items()}
 
     def __init__(
         self,
@@ -69,45 +93,53 @@ class TaskDataModule(lightning.LightningDataModule):
             seed: fixes the order of batches.
         """
         super().__init__()
-        self.config, self.seed = config, seed
+        self.config = config
+        self.seed = seed
         self.train, self.dev = train, dev
         self.tasks = list(tasks)
-        self.frame_rate = train.split.provenance().codec.frame_rate
+        dumped = train.split.provenance()
+        self.frame_rate = dumped.codec.frame_rate
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Batch]:
         """Batches from the step that training stands at."""
-        accumulate = self.trainer.accumulate_grad_batches
-        budgets = {
-            name: int(seconds * self.frame_rate)
-            for name, seconds in self.config.seconds.items()
-            if seconds > 0
-        }
+        # Lightning asks for loaders once a trainer is there.
+        trainer = cast(lightning.Trainer, self.trainer)
+        # Its loops count optimizer steps, samplers count batches.
+        accumulate = trainer.accumulate_grad_batches
+        schedule = Schedule(
+            num_batches=trainer.max_steps * accumulate,
+            seed=self.seed,
+            start=trainer.global_step * accumulate,
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
+        )
         sampler = TaskBatchSampler(
-            tasks=[u.task.name for u in self.train.utterances],
+            tasks=_names(self.train),
             num_frames=self.train.num_frames,
-            frames_per_batch=budgets,
-            schedule=Schedule(
-                num_batches=self.trainer.max_steps * accumulate,
-                seed=self.seed,
-                start=self.trainer.global_step * accumulate,
-                rank=self.trainer.global_rank,
-                num_ranks=self.trainer.world_size,
-            ),
+            frames_per_batch=self.config.budgets(self.frame_rate),
+            schedule=schedule,
         )
         return self._loader(self.train, sampler)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[Batch]:
         """The dev split in fixed batches."""
-        tasks = [u.task.name for u in self.dev.utterances]
+        dev = self.dev
         frames_per_batch = int(self.config.dev_seconds * self.frame_rate)
-        batches = fixed_batches(tasks, self.dev.num_frames, frames_per_batch)
-        return self._loader(self.dev, batches)
+        batches = fixed_batches(_names(dev), dev.num_frames, frames_per_batch)
+        draws = [draws_of(batch, number) for number, batch in enumerate(batches)]
+        return self._loader(dev, draws)
 
-    def _loader(self, dataset: DumpDataset, batches: Iterable[list[int]]) -> DataLoader:
+    def _loader(self, dataset: DumpDataset, batches: Iterable[list[Draw]]) -> DataLoader[Batch]:
+        num_workers = self.config.num_workers
         return DataLoader(
             dataset,
             batch_sampler=batches,
             collate_fn=partial(collate, tasks=self.tasks),
-            num_workers=self.config.num_workers,
-            persistent_workers=self.config.num_workers > 0,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
         )
+
+
+def _names(dataset: DumpDataset) -> list[str]:
+    """The task of each utterance."""
+    return [utterance.task.name for utterance in dataset.utterances]

@@ -1,5 +1,7 @@
-"""Watches every step for collapse: of routing, where experts are lost, and of representations,
-where frames are."""
+"""Watches every step for collapse.
+
+Of routing, where experts are lost, and of representations, where frames are.
+"""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -21,7 +23,8 @@ class _Alarm:
 
     def goes_off(self, name: str, *, bad: bool) -> bool:
         """Count a step; True when it is the one that makes them too many."""
-        self.bad_steps[name] = self.bad_steps[name] + 1 if bad else 0
+        before = self.bad_steps[name]
+        self.bad_steps[name] = before + 1 if bad else 0
         return self.bad_steps[name] == PATIENCE
 
 
@@ -30,33 +33,56 @@ class RoutingMonitor:
 
     A layer has collapsed when all tasks together keep visiting no more experts than a single token
     does: its other experts are lost for good, as they get no gradient.
+
+    >>> from aio_toolkit.moe.base import RoutingTable
+    >>> count_GE = torch.tensor([[6.0, 6.0, 0.0, 0.0]])
+    >>> table = RoutingTable(torch.tensor([6.0]), *[count_GE] * 4, torch.zeros(1))
+    >>> monitor = RoutingMonitor(["asr"], visits={"block1.feed_forward": 2})
+    >>> figures = monitor.watch(step=0, tables={"block1.feed_forward": table})
+    >>> round(figures["block1.feed_forward/effective_experts"], 2)
+    2.0
     """
 
     # Effective experts, as a multiple of a token's visits, up to which a layer counts as collapsed.
     MARGIN = 1.1
 
     def __init__(self, tasks: Sequence[str], visits: dict[str, int]):
-        """`visits` says how many experts a token visits in each layer, by the names of the routing
-        tables."""
-        self.tasks, self.visits = tasks, visits
+        """Begin to count.
+
+        Args:
+            tasks: names of the tasks, in the order of the tables' rows.
+            visits: experts that a token visits in each layer, by the layer's name.
+        """
+        self.tasks = tasks
+        self.visits = visits
         self.alarm = _Alarm(visits)
 
     def watch(self, step: int, tables: Tables) -> dict[str, float]:
-        """Figures of one optimizer step, by name; warn where a layer has been collapsed for long
-        enough."""
-        figures = {}
+        """Figures of one optimizer step, by name; warn of layers that have been collapsed for long.
+
+        Args:
+            step: its number.
+            tables: routing tables of all its micro-batches, by layer.
+        """
+        figures: dict[str, float] = {}
         for name, table in tables.items():
             of_layer = layer_figures(table, self.tasks)
-            figures |= {f"{name}/{key}": value for key, value in of_layer.items()}
+            for key, value in of_layer.items():
+                figures[f"{name}/{key}"] = value
 
-            num_experts, visits = table.count_GE.shape[1], self.visits[name]
+            num_experts = table.count_GE.shape[1]
+            visits = self.visits[name]
             effective = of_layer["effective_experts"]
-            collapsed = num_experts > visits and effective <= self.MARGIN * visits
+            # Where a token visits all experts there is nothing to lose.
+            has_choice = num_experts > visits
+            collapsed = has_choice and effective <= self.MARGIN * visits
             if self.alarm.goes_off(name, bad=collapsed):
+                when = f"for {PATIENCE} steps up to step {step}"
+                found = f"visited {effective:.1f} of {num_experts} experts"
+                remedy = "Raise the weight of moe.balance or the noise of moe.router"
                 warnings.warn(
-                    f"routing of {name} has collapsed: for {PATIENCE} steps up to step {step} all "
-                    f"tasks together visited {effective:.1f} of {num_experts} experts. Raise the "
-                    "weight of moe.balance or the noise of moe.router, or lower optim.lr.",
+                    f"routing of {name} has collapsed: {when} all tasks together {found}. "
+                    f"{remedy}, or lower optim.lr.",
                     stacklevel=2,
                 )
         return figures
@@ -67,6 +93,9 @@ class CollapseMonitor:
 
     It watches figures that are near one in health: the spread of embeddings and of targets, and the
     share of labels in use.
+
+    >>> monitor = CollapseMonitor()
+    >>> monitor.watch(step=0, figures={"embedding_std": torch.tensor(0.9)})  # says nothing
     """
 
     LEAST = {
@@ -80,13 +109,19 @@ class CollapseMonitor:
         self.alarm = _Alarm(self.LEAST)
 
     def watch(self, step: int, figures: dict[str, torch.Tensor]) -> None:
-        """Look at the figures of one step."""
+        """Look at the figures of one step.
+
+        Args:
+            step: its number.
+            figures: those that an objective gave, of which some are watched.
+        """
         for name in self.LEAST.keys() & figures.keys():
-            least = self.LEAST[name]
-            if self.alarm.goes_off(name, bad=bool(figures[name] < least)):
+            value, least = float(figures[name]), self.LEAST[name]
+            if self.alarm.goes_off(name, bad=value < least):
+                when = f"for {PATIENCE} steps up to step {step}"
+                found = f"{name} has been {value:.3f}, below {least}, {when}"
+                remedy = "Lower optim.lr, mask more (masking.share), or choose another"
                 warnings.warn(
-                    f"the encoder is collapsing: {name} has been {figures[name]:.3f}, below {least}, "
-                    f"for {PATIENCE} steps up to step {step}. Lower optim.lr, mask more "
-                    "(masking.share), or choose another objective.kind.",
+                    f"the encoder is collapsing: {found}. {remedy} objective.kind.",
                     stacklevel=2,
                 )

@@ -1,6 +1,7 @@
 """Stage 4: the MoE transformer on the frozen encoder, all tasks at once."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,29 @@ from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.pool import TablePool
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import AnswerDataset
-from aio_toolkit.training.fit import claim, fit, load_weights
+from aio_toolkit.training.draws import forked, seed_of, seed_step
+from aio_toolkit.training.fit import fit, is_finished, is_first_rank, load_weights, say
 from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.monitor import RoutingMonitor
 from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.selection import DevScore
 
 
 class MultitaskModule(TrainingModule):
     """A multitask model: the losses of its tasks and of the balance of its experts.
 
     The loss of a step is the sum of the tasks' losses, each by its weight, and of the balance's
-    loss of every MoE layer, by the balance's weight.
+    loss of every MoE layer, by the balance's weight. Besides losses and figures of the heads, each
+    micro-batch logs
+
+    - `train/balance`: the balance's loss before its weight;
+    - `grad_norm/<task>`: the norm of what a task's rows send back to the backbone, as it enters the
+      step's gradient, that is divided by the number of micro-batches;
+    - `moe/<layer>/<figure>`: routing of the step, see `moe.figures`.
     """
 
+    # Tasks alike: a sum of losses would be ruled by the largest.
+    best_by = ("val/score", "max")
     model: AioModel
 
     @dataclass
@@ -60,43 +71,70 @@ class MultitaskModule(TrainingModule):
         self,
         model: AioModel,
         optim: AdamWCosine.Config,
-        task_weights: dict[str, float] | None = None,
+        task_weights: Mapping[str, float] | None = None,
+        seed: int = 0,
     ):
-        super().__init__(model, optim)
-        self.task_weights = task_weights or {}
+        """Take over a model.
+
+        Args:
+            model: what is trained.
+            optim: options of the optimizer.
+            task_weights: weights of the tasks' losses, by task; the others weigh 1.
+            seed: fixes what training steps draw.
+        """
+        super().__init__(model, optim, seed)
+        self.task_weights = dict(task_weights or {})
         self.balance = parts.build(Balance, model.config.backbone.moe.balance)
         self.pool = TablePool()
         self.layers = model.backbone.moe_layers()
         visits = {name: layer.router.top_k for name, layer in self.layers.items()}
-        self.monitor = RoutingMonitor([task.name for task in model.tasks], visits)
+        names = [task.name for task in model.tasks]
+        self.monitor = RoutingMonitor(names, visits)
+        self.dev_score = DevScore()
         self.finished: Tables = {}
         self.gradient_norms: dict[str, torch.Tensor] = {}
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Loss of a micro-batch."""
+        """Loss of a micro-batch.
+
+        1. Losses of the tasks that it holds.
+        2. Loss of the balance, on the routing of the step so far.
+        3. Log both, and have the gradients of the tasks noted when they come back.
+        """
+        seed_step(self.seed, batch.number)
+        # The same for all micro-batches and ranks: they share the step's gradients and tables.
+        self.model.backbone.drop_seed = seed_of(self.seed, self.global_step)
         output = self.model(batch)
         for task, loss in output.losses.items():
             self.check_finite(loss.total, batch, f"loss of task {task}")
         total = self.weighted(output)
-        tables = self.pool.join(output.tables)
-        if tables:
-            balance = sum(self.balance.loss(table) for table in tables.values())
-            total = total + self.balance.config.weight * balance
-            self.log("train/balance", balance.detach(), batch_size=1)
+        # A dense model has none.
+        if output.tables:
+            total = total + self._balance_loss(output.tables)
         self._log_all("train", output, total, len(batch.ids))
         self._watch_gradients(output)
         return total
 
     def weighted(self, output: AioOutput) -> torch.Tensor:
         """Sum of the tasks' losses, each by its weight."""
-        return sum(
-            self.task_weights.get(task, 1.0) * loss.total for task, loss in output.losses.items()
-        )
+        terms = []
+        for task, loss in output.losses.items():
+            weight = self.task_weights.get(task, 1.0)
+            terms.append(weight * loss.total)
+        return sum(terms)  # type: ignore[return-value]
+
+    def _balance_loss(self, tables: Tables) -> torch.Tensor:
+        """The weighted loss of all MoE layers."""
+        micro_batches = self.trainer.accumulate_grad_batches
+        joined = self.pool.join(tables, micro_batches)
+        balance: Any = sum(self.balance.loss(table) for table in joined.values())
+        self.log("train/balance", balance.detach(), batch_size=1)
+        return self.balance.config.weight * balance
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
-        """Close the step's routing; correct the routers. It is done here because checkpoints are
-        written next."""
+        """Close the step's routing; correct the routers."""
         super().optimizer_step(*arguments, **options)
+        # Here, as checkpoints are written next.
         self.finished = self.pool.finish_step()
         for name, table in self.finished.items():
             self.balance.after_step(self.layers[name].router, table)
@@ -104,29 +142,43 @@ class MultitaskModule(TrainingModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, index: int) -> None:
         """Log the gradients of a micro-batch, and the routing of an optimizer step that is over."""
         figures = self.monitor.watch(self.global_step, self.finished)
-        self.log_dict({f"moe/{name}": value for name, value in figures.items()}, batch_size=1)
+        named = {f"moe/{name}": value for name, value in figures.items()}
+        self.log_dict(named, batch_size=1)
         self.log_dict(self.gradient_norms, batch_size=1)
-        self.finished, self.gradient_norms = {}, {}
+        self.finished = {}
+        self.gradient_norms = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The last step's routing is part of the state: the next micro-batch's loss looks at it."""
-        checkpoint["routing"] = {name: vars(table) for name, table in self.pool.previous.items()}
+        """Save the last step's routing, which the next micro-batch's loss looks at, and the score
+        of the first validation."""
+        previous = self.pool.previous
+        checkpoint["routing"] = {name: vars(table) for name, table in previous.items()}
+        checkpoint["dev_score"] = self.dev_score.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from the routing of the last step."""
+        """Go on from what was saved."""
+        self.dev_score.restore(checkpoint["dev_score"])
         saved = checkpoint["routing"]
-        self.pool.previous = {name: RoutingTable(**values) for name, values in saved.items()}
+        self.pool.previous = {name: RoutingTable(**columns) for name, columns in saved.items()}
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Log the losses of a batch of the dev split."""
-        output = self.model(batch)
+        """Log the losses of a batch of the dev split, with the same draws at every validation."""
+        with forked(batch.number):
+            output = self.model(batch)
         self._log_all("val", output, self.weighted(output), len(batch.ids))
+        for task, loss in output.losses.items():
+            rows = loss.total[None] if loss.rows_B is None else loss.rows_B
+            self.dev_score.add(task, rows)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log by how much the dev losses have fallen, see `DevScore`."""
+        self.log("val/score", self.dev_score.close(), prog_bar=True)
 
     def _log_all(self, split: str, output: AioOutput, total: torch.Tensor, batch_size: int) -> None:
         self.log_loss(split, total, batch_size)
         for task, loss in output.losses.items():
             figures = {f"{task}/{name}": value for name, value in loss.figures.items()}
-            figures[f"{task}/loss"] = loss.total.detach()
+            figures[f"{task}/loss"] = loss.total
             self.log_figures(split, figures, batch_size)
 
     def _watch_gradients(self, output: AioOutput) -> None:
@@ -136,10 +188,13 @@ class MultitaskModule(TrainingModule):
         """
         for task, frames in output.frames.items():
             if frames.h_BTD.requires_grad:
-                frames.h_BTD.register_hook(functools.partial(self._note_gradient, task))
+                note = functools.partial(self._note_gradient, task)
+                frames.h_BTD.register_hook(note)
 
     def _note_gradient(self, task: str, gradient_BTD: torch.Tensor) -> None:
-        self.gradient_norms[f"grad_norm/{task}"] = gradient_BTD.detach().float().norm()
+        # In half precision the sum of squares would overflow.
+        norm = gradient_BTD.detach().float().norm()
+        self.gradient_norms[f"grad_norm/{task}"] = norm
 
 
 @dataclass(frozen=True)
@@ -150,6 +205,10 @@ class Folders:
         ssl: folder of the encoder of stage 3.
         units: folder of the units of stage 2.
         out: experiment folder.
+
+    >>> folders = Folders(Path("exp/train_ssl"), Path("dump/units"), Path("exp/train_aio"))
+    >>> str(folders.out)
+    'exp/train_aio'
     """
 
     ssl: Path
@@ -169,37 +228,49 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
         config: the run.
         corpus: data dirs and their dumps.
         folders: what stages 2 and 3 made, and the experiment folder.
+
+    Raises:
+        AioError: an earlier stage has not finished, or was made with another codec or front end;
+            another run began the folder; or a loss is not a number.
     """
-    if (folders.out / MODEL).is_file():
-        claim(folders.out, config)
-        print(f"{folders.out / MODEL} is finished: nothing to do")
+    if is_finished(folders.out / MODEL, config):
         return
     lightning.seed_everything(config.seed)
     tasks = config.data.chosen(corpus.tasks)
     units = load_units(folders.units, tasks)
     ssl = load_ssl(folders.ssl / MODEL)
     model = AioModel(config.model, tasks, ssl.encoder, units)
-    print(describe_size(model))
+    say(describe_size(model))
 
     loaded = LoadedAio(model, ssl.config, ssl.provenance)
-    module = MultitaskModule(model, config.optim, config.task_weights)
-    train_tasks(
-        module, loaded, tasks_data(config.data, corpus, loaded, config.seed), config, folders.out
-    )
+    data = tasks_data(config.data, corpus, loaded, config.seed)
+    module = MultitaskModule(model, config.optim, config.task_weights, config.seed)
+    train_tasks(module, loaded, data, config, folders.out)
 
 
 def tasks_data(
     config: TaskDataModule.Config, corpus: Corpus, loaded: LoadedAio, seed: int
 ) -> TaskDataModule:
-    """Batches of the tasks in `config.seconds` for a model, which has to have been made for the
-    corpus."""
-    dumped = corpus.train.provenance()
-    check_same(loaded.provenance.codec, dumped.codec, f"codes in {corpus.dump}")
-    check_same(loaded.provenance.front_end, dumped.front_end, f"features in {corpus.dump}")
+    """Batches of the tasks in `config.seconds` for a model.
+
+    Args:
+        config: batches.
+        corpus: data dirs and their dumps.
+        loaded: the model.
+        seed: fixes the order of batches and where examples are cut.
+
+    Raises:
+        AioError: the dump was made with another codec or front end than the model's encoder.
+    """
+    dumped, known = corpus.train.provenance(), loaded.provenance
+    check_same(known.codec, dumped.codec, f"codes in {corpus.dump}")
+    check_same(known.front_end, dumped.front_end, f"features in {corpus.dump}")
+
     tasks = config.chosen(corpus.tasks)
     units = loaded.model.units
-    segment = config.segment_seconds and round(config.segment_seconds * dumped.codec.frame_rate)
-    train = AnswerDataset(corpus.train, tasks, units, segment)
+    segment = config.segment_frames(dumped.codec.frame_rate)
+    train = AnswerDataset(corpus.train, tasks, units, segment, seed)
+    # Whole: what is decoded is not cut either.
     dev = AnswerDataset(corpus.dev, tasks, units)
     return TaskDataModule(config, train, dev, loaded.model.tasks, seed)
 
@@ -207,7 +278,18 @@ def tasks_data(
 def train_tasks(
     module: MultitaskModule, loaded: LoadedAio, data: TaskDataModule, config: Any, out: Path
 ) -> None:
-    """Train a multitask model and write it with the best weights."""
-    load_weights(module, fit(module, data, config, out))
-    loaded.save(out / MODEL)
-    print(f"wrote {out / MODEL}")
+    """Train a multitask model and write it with the best weights.
+
+    Args:
+        module: the model and what trains it.
+        loaded: the same model, and what is saved with it.
+        data: its batches.
+        config: a dataclass, see `training.fit.RunConfig`.
+        out: experiment folder.
+    """
+    best = fit(module, data, config, out)
+    load_weights(module, best)
+    path = out / MODEL
+    if is_first_rank():
+        loaded.save(path)
+    say(f"wrote {path}")

@@ -1,11 +1,15 @@
 """The optimizer and its schedule."""
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
+
+# AdamW's first-moment decay.
+BETA1 = 0.9
 
 
 class AdamWCosine:
@@ -35,21 +39,23 @@ class AdamWCosine:
     def __init__(self, config: Config):
         self.config = config
 
-    def build(self, module: nn.Module, max_steps: int) -> dict[str, Any]:
-        """Optimizer and schedule in the form that Lightning's `configure_optimizers` returns."""
-        embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        trained = [p for p in module.parameters() if p.requires_grad]
-        decayed = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
-        others = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
+    def build(self, module: nn.Module, max_steps: int) -> OptimizerLRSchedulerConfig:
+        """Optimizer and schedule in the form that Lightning's `configure_optimizers` returns.
+
+        Args:
+            module: its parameters are optimized, except those that are frozen.
+            max_steps: optimizer steps of the whole run.
+        """
+        config = self.config
+        decayed, others = _split_by_decay(module)
         groups = [
-            {"params": decayed, "weight_decay": self.config.weight_decay},
+            {"params": decayed, "weight_decay": config.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        betas = (0.9, self.config.beta2)
-        optimizer = torch.optim.AdamW(groups, lr=self.config.lr, betas=betas, foreach=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self.factor(step, max_steps)
-        )
+        betas = (BETA1, config.beta2)
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, foreach=True)
+        factor = functools.partial(self.factor, max_steps=max_steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -59,6 +65,24 @@ class AdamWCosine:
         """Share of the peak rate that step number `step`, counted from 0, is made with."""
         warmup = self.config.warmup_steps
         if step < warmup:
+            # Not from zero: the first step would be wasted.
             return (step + 1) / warmup
-        progress = (step - warmup) / max(1, max_steps - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        falling = max(1, max_steps - warmup)
+        progress = (step - warmup) / falling
+        angle = math.pi * min(1.0, progress)
+        return 0.5 * (1 + math.cos(angle))
+
+
+def _split_by_decay(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that train: those that decay, and the others."""
+    # A rare token's row would shrink in every step that does not have the token.
+    embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            continue
+        is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
+        group = decayed if is_matrix else others
+        group.append(parameter)
+    return decayed, others

@@ -2,13 +2,14 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aio_toolkit.data.sampler import Schedule, TaskBatchSampler, fixed_batches
+from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, fixed_batches
 from aio_toolkit.errors import AioError
 
 TASKS = ["a"] * 40 + ["b"] * 25 + ["c"] * 3
@@ -19,6 +20,11 @@ BUDGET = {"a": 400, "b": 200, "c": 150}
 def sampler(num_batches: int = 30, **options) -> TaskBatchSampler:
     schedule = Schedule(num_batches, **{"seed": 0, **options})
     return TaskBatchSampler(TASKS, FRAMES, BUDGET, schedule)
+
+
+def indices_of(batches: Iterable[list[Draw]]) -> list[list[int]]:
+    """Which utterances each batch holds."""
+    return [[draw.index for draw in batch] for batch in batches]
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others():
@@ -47,7 +53,7 @@ def test_ranks_share_the_batches_of_one_longer_run():
 
 
 def test_every_batch_holds_every_task_within_its_budget():
-    for batch in sampler():
+    for batch in indices_of(sampler()):
         for task, budget in BUDGET.items():
             frames = [FRAMES[index] for index in batch if TASKS[index] == task]
             assert frames
@@ -57,7 +63,8 @@ def test_every_batch_holds_every_task_within_its_budget():
 def passes(task: str, num_batches: int) -> list[list[int]]:
     """The whole passes over a task's utterances, each in the order that they come in."""
     size = TASKS.count(task)
-    seen = [index for batch in sampler(num_batches) for index in batch if TASKS[index] == task]
+    batches = indices_of(sampler(num_batches))
+    seen = [index for batch in batches for index in batch if TASKS[index] == task]
     return [seen[first : first + size] for first in range(0, len(seen) - size + 1, size)]
 
 
@@ -86,7 +93,7 @@ def batches_of_many(num_batches: int = 60) -> list[list[int]]:
 def batches_of(frames: list[int], budget: int, num_batches: int) -> list[list[int]]:
     """Batches of a single task."""
     schedule = Schedule(num_batches, seed=0)
-    return list(TaskBatchSampler(["a"] * len(frames), frames, {"a": budget}, schedule))
+    return indices_of(TaskBatchSampler(["a"] * len(frames), frames, {"a": budget}, schedule))
 
 
 def test_utterances_of_similar_length_come_together():

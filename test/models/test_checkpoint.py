@@ -55,6 +55,14 @@ def test_units_and_provenance_come_back(vocabulary, tmp_path):
         assert torch.equal(getattr(units["audio"], name), getattr(model.units["audio"], name))
 
 
+def test_a_model_saved_twice_gives_the_same_bytes(vocabulary, tmp_path):
+    model = tiny_model(vocabulary)
+    for name in ("a", "b"):
+        save_tiny(tmp_path / name / "model.pt", model)
+    first, second = (tmp_path / name / "model.pt" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_every_weight_comes_back(vocabulary, tmp_path):
     model = tiny_model(vocabulary)
     model.encoder.mean_F.fill_(3.0)

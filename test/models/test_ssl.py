@@ -65,7 +65,6 @@ def test_masked_features_do_not_reach_the_encoder(kind):
     torch.testing.assert_close(after, before)
 
 
-@pytest.mark.xfail(strict=True, reason="the stem's convolution reads frames before they are masked")
 def test_masked_features_do_not_reach_the_encoder_through_a_wide_stem():
     model = make_model(stem_kernel=5)
     before, after = states_before_and_after(model)

@@ -1,12 +1,13 @@
 """Which batches a run gets: budgets in frames, from where it stands, for its rank."""
 
 from collections import Counter
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
 from tiny import ALL, TASKS, named, write_dump
 
-from aio_toolkit.data.sampler import Schedule, TaskBatchSampler, fixed_batches
+from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, fixed_batches
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.data_module import TaskDataModule
@@ -36,8 +37,12 @@ def sampler_of(train, num_batches: int, **options) -> TaskBatchSampler:
     return TaskBatchSampler(names, train.num_frames, {"asr": 75, "sep": 45}, schedule)
 
 
-def ids(train, indices: list[int]) -> set[str]:
+def ids(train, indices: Iterable[int]) -> set[str]:
     return {train.utterances[index].id for index in indices}
+
+
+def drawn(batch: list[Draw]) -> list[int]:
+    return [draw.index for draw in batch]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +58,10 @@ def test_training_gets_the_batches_of_its_steps_and_rank(splits, trainer, num_ba
     train = splits[0]
     loader = module_of(splits, **trainer).train_dataloader()
     assert len(loader) == num_batches
-    wanted = [ids(train, batch) for batch in sampler_of(train, num_batches, **options)]
-    assert [set(batch.ids) for batch in loader] == wanted
+    wanted = list(sampler_of(train, num_batches, **options))
+    batches = list(loader)
+    assert [set(batch.ids) for batch in batches] == [ids(train, drawn(batch)) for batch in wanted]
+    assert [batch.number for batch in batches] == [batch[0].batch for batch in wanted]
 
 
 @pytest.mark.parametrize("names", [["st", "sep", "music", "asr"], ["asr", "sep"]])
@@ -73,6 +80,7 @@ def test_validation_sees_every_utterance_once_in_fixed_batches(splits):
     names = [utterance.task.name for utterance in dev.utterances]
     fixed = fixed_batches(names, dev.num_frames, 65)
     assert [set(batch.ids) for batch in batches] == [ids(dev, batch) for batch in fixed]
+    assert [batch.number for batch in batches] == list(range(len(fixed)))
 
 
 def test_the_tasks_are_those_with_audio_in_a_batch_in_their_order():

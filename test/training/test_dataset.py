@@ -10,6 +10,7 @@ from tiny import ALL, CODEC, NUM_FEATURES, named, sources_of, utterance, write_s
 
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.answers.text import TextUnits
+from aio_toolkit.data.sampler import Draw, draws_of
 from aio_toolkit.dump.split import DumpDataset, Split
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.dataset import AnswerDataset, PretrainingDataset
@@ -89,14 +90,14 @@ def place(dataset: DumpDataset, id: str) -> int:
     return [u.id for u in dataset.utterances].index(id)
 
 
-def example(dataset: DumpDataset, id: str):
-    return dataset[place(dataset, id)]
+def example(dataset: DumpDataset, id: str, batch: int = 0):
+    """An utterance as it comes in a batch of the run."""
+    return dataset[Draw(place(dataset, id), batch, row=0)]
 
 
 def draws(dataset: AnswerDataset, id: str, count: int) -> list:
     """An utterance as it comes in `count` passes over the data."""
-    torch.manual_seed(0)
-    return [example(dataset, id) for _ in range(count)]
+    return [example(dataset, id, batch) for batch in range(count)]
 
 
 @pytest.mark.parametrize("index", [2, 3, 4, 5, 6, 7])
@@ -151,7 +152,8 @@ def test_text_examples_are_never_cut_and_hold_their_own_language(dataset, vocabu
 def test_lengths_are_known_before_reading(dataset):
     for segment in (None, 20):
         examples = dataset(segment)
-        read = [len(examples[index].feats_TF) for index in range(len(examples))]
+        draws = draws_of(range(len(examples)), batch=0)
+        read = [len(examples[draw].feats_TF) for draw in draws]
         assert examples.num_frames == read
     # sound-2 has 37 frames, asr-1 31.
     assert examples.num_frames[place(examples, "sound-2")] == 20

@@ -1,175 +1,214 @@
-"""Training runs: they learn, resume exactly in the middle, and refuse what would corrupt them."""
+"""One training run, of a model that counts: what it keeps, resumes from, clips and refuses."""
 
-import csv
-import os
-import signal
-import subprocess
+import re
 import sys
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import lightning
 import pytest
 import torch
 from tiny import SSL_OVERRIDES
+from torch import nn
+from torch.utils.data import DataLoader
 
 from aio_toolkit.config import load_config
 from aio_toolkit.errors import AioError
-from aio_toolkit.models.checkpoint import load_ssl
 from aio_toolkit.training import fit
-from aio_toolkit.training.config import SslTrainConfig
-from aio_toolkit.training.modules import SslModule
-from aio_toolkit.training.pretrain import pretrain
+from aio_toolkit.training.pretrain import PretrainModule
 
 
-def config(*more: str) -> SslTrainConfig:
-    return load_config(SslTrainConfig, None, [*SSL_OVERRIDES, *more])
+def config(*more: str) -> PretrainModule.Config:
+    return load_config(PretrainModule.Config, None, [*SSL_OVERRIDES, *more])
 
 
-def run(root, out, *more: str):
-    pretrain(config(*more), root / "data", root / "dump", root / out, ("train", "dev"))
-    return load_ssl(root / out / "model.pt")[0].state_dict()
+@dataclass
+class CounterConfig:
+    trainer: dict[str, Any] = field(default_factory=dict)
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, write_dump, monkeypatch):
-    write_dump(tmp_path)
-    whole = run(tmp_path, "whole")
-    original, steps = SslModule.training_step, []
+class Counter(lightning.LightningModule):
+    """Its weight is the number of steps; after each the next of the given losses is validated.
 
-    def dies_at_the_sixth(self, batch, index):
-        steps.append(self.global_step)
-        if len(steps) == 6:
+    Its gradient is `-slope`, its rate 2.
+    """
+
+    def __init__(self, losses: Sequence[float], slope: float = 0.5, dies_in: int | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.losses, self.slope, self.dies_in = losses, slope, dies_in
+
+    def training_step(self, batch, index):
+        if self.global_step + 1 == self.dies_in:
             raise RuntimeError("killed")
-        return original(self, batch, index)
+        return -self.slope * self.weight
 
-    monkeypatch.setattr(SslModule, "training_step", dies_at_the_sixth)
+    def validation_step(self, batch, index):
+        self.log("val/loss", self.losses[self.global_step - 1], batch_size=1)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=2.0)
+
+
+class Nothing(lightning.LightningDataModule):
+    """As many empty batches as there are steps left."""
+
+    def train_dataloader(self):
+        return DataLoader(torch.zeros(self.trainer.max_steps, 1))
+
+    def val_dataloader(self):
+        return DataLoader(torch.zeros(1, 1))
+
+
+def count(out: Path, module: Counter, **options) -> float:
+    """Run the counter for as many steps as it has losses; the weight that it is left with."""
+    trainer = {
+        "max_steps": len(module.losses),
+        "val_check_interval": 1,
+        "checkpoint_every": 1,
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+    }
+    checkpoint = fit.fit(module, Nothing(), CounterConfig(trainer | options), out)
+    fit.load_weights(module, checkpoint)
+    return module.weight.item()
+
+
+quiet = pytest.mark.filterwarnings("ignore:You are using LearningRateMonitor")
+
+
+@quiet
+@pytest.mark.parametrize(
+    ("losses", "best"), [([3, 1, 2], 2), ([1, 2, 3], 1), ([3, 2, 1], 3), ([2, 1, 3, 0.5, 4], 4)]
+)
+def test_the_weights_with_the_least_validation_loss_are_kept(tmp_path, losses, best):
+    assert count(tmp_path, Counter(losses)) == best
+
+
+@quiet
+def test_the_newest_weights_are_kept_to_go_on_from(tmp_path):
+    count(tmp_path, Counter([3, 1, 2]))
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    assert last["global_step"] == 3
+    assert last["state_dict"]["weight"] == 3
+
+
+@quiet
+def test_a_resumed_run_still_knows_the_best_before_it(tmp_path):
+    losses = [3, 1, 2, 4]
     with pytest.raises(RuntimeError):
-        run(tmp_path, "resumed")
-    assert not (tmp_path / "resumed" / "model.pt").exists()
-    resumed = run(tmp_path, "resumed")
-    assert steps == [
-        0,
-        1,
-        2,
-        3,
-        4,
-        5,
-        4,
-        5,
-        6,
-        7,
-    ]  # from the checkpoint after step 4, and not from the start
-    # Which frames are hidden is drawn anew after a restart, so the weights are close and not equal.
-    for name, value in whole.items():
-        assert torch.isfinite(resumed[name]).all()
-        assert resumed[name].shape == value.shape
+        count(tmp_path, Counter(losses, dies_in=4))
+    assert count(tmp_path, Counter(losses)) == 2
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    assert last["state_dict"]["weight"] == 4
 
 
-def test_validation_loss_falls_on_data_with_structure(tmp_path, write_dump):
-    write_dump(tmp_path)
-    run(tmp_path, "exp", "trainer.max_steps=60", "trainer.val_check_interval=20", "optim.lr=0.01")
-    rows = list(csv.DictReader(next((tmp_path / "exp" / "logs").glob("*/metrics.csv")).open()))
-    losses = [float(row["train/loss"]) for row in rows if row.get("train/loss")]
-    assert sum(losses[-10:]) < sum(losses[:10])
+@quiet
+def test_a_resumed_run_knows_the_validation_at_its_checkpoint(tmp_path):
+    """The best is that of step 3, where the run resumes; step 4 is better than the two before."""
+    losses = [3, 2, 1, 1.5]
+    with pytest.raises(RuntimeError):
+        count(tmp_path, Counter(losses, dies_in=4))
+    assert count(tmp_path, Counter(losses)) == 3
 
 
-def test_a_run_shorter_than_the_way_to_a_checkpoint_leaves_its_last_weights(tmp_path, write_dump):
-    write_dump(tmp_path)
-    run(tmp_path, "short", "trainer.max_steps=1")
-    assert (tmp_path / "short" / "checkpoints" / "last.ckpt").is_file()
+@quiet
+def test_a_run_that_was_never_validated_ends_with_its_last_weights(tmp_path):
+    assert count(tmp_path, Counter([0, 0, 0]), val_check_interval=5) == 3
 
 
-def test_a_finished_run_is_not_done_again(tmp_path, write_dump, capsys):
-    write_dump(tmp_path)
-    run(tmp_path, "exp")
-    before = (tmp_path / "exp" / "model.pt").stat().st_mtime_ns
-    run(tmp_path, "exp")
-    assert (tmp_path / "exp" / "model.pt").stat().st_mtime_ns == before
-    assert "nothing to do" in capsys.readouterr().out
+@quiet
+@pytest.mark.parametrize(("options", "norm"), [({}, 1.0), ({"gradient_clip_val": 0.5}, 0.5)])
+def test_gradients_are_clipped_to_one_unless_told_otherwise(tmp_path, options, norm):
+    moved = count(tmp_path, Counter([1.0], slope=7.0), **options)
+    assert moved == pytest.approx(2 * norm, rel=1e-5)
 
 
-def test_a_folder_of_another_configuration_is_refused(tmp_path, write_dump):
-    write_dump(tmp_path)
-    run(tmp_path, "exp")
-    with pytest.raises(AioError, match=r"optim\.lr"):
-        run(tmp_path, "exp", "optim.lr=0.5")
+class Witness(lightning.Callback):
+    """A user's callback."""
+
+    seen: list[tuple[str, int]] = []
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.seen.append((self.name, trainer.global_step))
 
 
-def test_unknown_trainer_keys_are_named(tmp_path, write_dump):
-    write_dump(tmp_path)
-    with pytest.raises(AioError, match="trainer.max_stepz'. Did you mean 'trainer.max_steps'"):
-        run(tmp_path, "exp", "trainer.max_stepz=3")
+@quiet
+def test_callbacks_of_the_configuration_are_called(tmp_path, monkeypatch):
+    monkeypatch.setattr(Witness, "seen", [])
+    monkeypatch.setitem(sys.modules, "of_the_user", SimpleNamespace(Witness=Witness))
+    spec = {"class_path": "of_the_user.Witness", "init_args": {"name": "mine"}}
+    count(tmp_path, Counter([1.0, 1.0]), callbacks=[spec])
+    assert Witness.seen == [("mine", 2)]
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(tmp_path, write_dump, monkeypatch):
-    write_dump(tmp_path)
-    original = SslModule.training_step
-
-    def poisoned(self, batch, index):
-        if index == 3:
-            batch.feats_BTF[:] = float("nan")
-        return original(self, batch, index)
-
-    monkeypatch.setattr(SslModule, "training_step", poisoned)
-    with pytest.raises(AioError, match="loss is nan at step 3.*optim.lr"):
-        run(tmp_path, "exp")
-    assert (tmp_path / "exp" / "checkpoints" / "last.ckpt").is_file()
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"class_path": "of.nobody.Witness"},
+        {"class_path": "lightning.pytorch.callbacks.Nonesuch"},
+        {"class_path": "lightning.pytorch.callbacks.Timer", "init_args": {"wrong": 1}},
+    ],
+)
+def test_a_callback_that_cannot_be_made_is_named(tmp_path, spec):
+    with pytest.raises(AioError, match=f"cannot make {spec['class_path']}"):
+        count(tmp_path, Counter([1.0]), callbacks=[spec])
 
 
-@pytest.mark.parametrize(("has_bfloat16", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_precision_auto_is_what_the_machine_is_fast_at(
-    tmp_path, write_dump, monkeypatch, has_bfloat16, precision
+@pytest.mark.parametrize("options", [{"max_steps": 0}, {"max_steps": -1}])
+def test_a_run_without_an_end_is_refused(tmp_path, options):
+    with pytest.raises(AioError, match=r"'trainer\.max_steps' has no value"):
+        count(tmp_path, Counter([1.0]), **options)
+
+
+def test_a_claimed_folder_holds_the_configuration(tmp_path):
+    fit.claim(tmp_path, config("optim.lr=0.5"))
+    assert load_config(PretrainModule.Config, tmp_path / "config.yaml") == config("optim.lr=0.5")
+    fit.claim(tmp_path, config("optim.lr=0.5"))
+
+
+@pytest.mark.parametrize(
+    ("option", "difference"),
+    [
+        ("optim.lr=0.5", "optim.lr: 0.001 there, 0.5 now"),
+        ("model.masking.span=3", "model.masking.span: 8 there, 3 now"),
+        ("data.seconds.sep=2.0", "data.seconds.sep: 1.0 there, 2.0 now"),
+        ("data.seconds.st=2.0", "data.seconds.st: None there, 2.0 now"),
+        ("trainer.precision=64-true", "trainer.precision: None there, 64-true now"),
+        ("trainer.max_steps=9", "trainer.max_steps: 8 there, 9 now"),
+    ],
+)
+def test_a_claim_with_another_configuration_names_the_first_difference(
+    tmp_path, option, difference
 ):
-    write_dump(tmp_path)
-    original, used = SslModule.training_step, []
-
-    def spy(self, batch, index):
-        used.append(self.trainer.precision)
-        return original(self, batch, index)
-
-    monkeypatch.setattr(SslModule, "training_step", spy)
-    monkeypatch.setattr(fit, "multiplies_bfloat16", lambda device: has_bfloat16)
-    run(tmp_path, "exp", "trainer.precision=auto", "trainer.max_steps=1")
-    assert used == [precision]
+    fit.claim(tmp_path, config())
+    with pytest.raises(AioError, match=re.escape(f"({difference})")):
+        fit.claim(tmp_path, config(option))
 
 
-def test_a_stage_asked_for_too_early_names_the_one_before(tmp_path):
-    with pytest.raises(AioError, match="Run stage 1"):
-        run(tmp_path, "exp")
+@pytest.mark.parametrize("key", ["accelerator=gpu", "devices=4", "enable_progress_bar=true"])
+def test_a_run_may_move_to_other_hardware(tmp_path, key):
+    fit.claim(tmp_path, config())
+    fit.claim(tmp_path, config(f"trainer.{key}"))
 
 
-@pytest.mark.slow
-def test_kill_9_in_the_middle_loses_nothing_before_the_last_checkpoint(tmp_path, write_dump):
-    write_dump(tmp_path)
-    (tmp_path / "conf.yaml").write_text("seed: 0\n")
-    command = [
-        sys.executable,
-        "-m",
-        "aio_toolkit.bin.train_ssl",
-        "--config",
-        "conf.yaml",
-        "--out",
-        "exp",
-        "--set",
-    ]
-    command += [*SSL_OVERRIDES, "trainer.max_steps=150"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    last, model = tmp_path / "exp" / "checkpoints" / "last.ckpt", tmp_path / "exp" / "model.pt"
+def test_a_run_is_finished_when_its_product_is_there(tmp_path, capsys):
+    product = tmp_path / "model.pt"
+    fit.claim(tmp_path, config())
+    assert not fit.is_finished(product, config())
+    product.touch()
+    assert fit.is_finished(product, config())
+    assert "model.pt is finished: nothing to do" in capsys.readouterr().out
 
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert last.is_file()
-    assert not model.exists()
-    reached = torch.load(last, weights_only=False)["global_step"]
 
-    again = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert again.returncode == 0, again.stderr
-    assert model.is_file()
-    assert torch.load(last, weights_only=False)["global_step"] == 150
-    rows = csv.DictReader(sorted((tmp_path / "exp" / "logs").glob("*/metrics.csv"))[-1].open())
-    assert min(int(row["step"]) for row in rows if row.get("train/loss")) >= reached
+def test_the_product_of_another_run_is_not_taken_for_this_one_s(tmp_path):
+    fit.claim(tmp_path, config())
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(AioError, match="optim.lr: 0.001 there, 0.5 now"):
+        fit.is_finished(tmp_path / "model.pt", config("optim.lr=0.5"))
