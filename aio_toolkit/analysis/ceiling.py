@@ -1,18 +1,19 @@
 """The best that any head could do with a codec: true sources through the codec, and through ideal
 masks.
 
-Letters: N sources, S samples, Q codebooks, V codes in each.
+Letters: N sources, S samples, T frames, Q codebooks, V codes in each, C latent channels, n
+utterances.
 """
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from aio_toolkit.analysis.ceiling_report import CeilingResults, CodebookUse, Quality
 from aio_toolkit.answers.audio import Audio
 from aio_toolkit.answers.sources import present_targets
 from aio_toolkit.codec.base import Codec, load_codec
@@ -21,25 +22,26 @@ from aio_toolkit.codec.usage import count_codes, entropy_share
 from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.data.sources import read_input
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import atomic_path, write_json
 from aio_toolkit.masks import WienerFilter
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.scoring.intervals import mean_interval
 from aio_toolkit.scoring.separation import si_sdr_by_query
-from aio_toolkit.tables import decimal, markdown_table
 from aio_toolkit.tasks import Task
 
-LEGEND = """\
-SI-SDR in dB of the true sources, mean over utterances with 95 % bootstrap interval, and multi-scale mel
-distance (log10). mixture = the input unprocessed; N codebooks = through the codec with its N leading
-codebooks; latents = through encoder and decoder without quantization; masks = the mixture under masks fitted
-to the sources through the codec, all codebooks; wiener = the same filter with as much of their own phase as
-fits the mixture; ideal mask = the mixture under masks made of the true sources."""
+# SI-SDR and mel distance of an utterance, by way of making the estimates.
+Scores = dict[str, tuple[float, float]]
 
 
 class Ceiling:
-    """Measures what the targets of a data dir lose through a codec, task by task."""
+    """Measures what the targets of a data dir lose through a codec, task by task.
+
+    Attributes:
+        codebooks: the numbers of leading codebooks that are measured.
+
+    >>> Ceiling(Ceiling.Config("egs/mini_aio/codec")).codebooks[-1]
+    32
+    """
 
     @dataclass
     class Config:
@@ -58,149 +60,177 @@ class Ceiling:
         wiener: WienerFilter.Config = field(default_factory=WienerFilter.Config)
 
     def __init__(self, config: Config):
-        total = load_codec(config.codec).fingerprint.num_codebooks
-        self.config = config
-        self.codebooks = list(config.codebooks) or list(range(1, total + 1))
-        if not all(1 <= count <= total for count in self.codebooks):
-            raise AioError(
-                f"{config.codec} has {total} codebooks; codebooks asks for {self.codebooks}."
-            )
+        """Open the codec.
 
-    def measure(self, data: Path, tasks: Mapping[str, Task], num_jobs: int = 1) -> dict[str, Any]:
+        Raises:
+            AioError: there is no such codec, it has fewer codebooks, or no utterance would be left.
+        """
+        codec, _ = _load(config.codec)
+        total = codec.fingerprint.num_codebooks
+        every = range(1, total + 1)
+        self.config = config
+        self.codebooks = list(config.codebooks or every)
+        for count in self.codebooks:
+            if count not in every:
+                problem = f"{config.codec} has {total} codebooks; key 'codebooks' asks for {count}"
+                raise AioError(f"{problem}. Give numbers from 1 to {total}.")
+        if config.max_utts is not None and config.max_utts < 1:
+            remedy = "Give one utterance at least, or null for all."
+            raise AioError(f"key 'max_utts' is {config.max_utts}. {remedy}")
+
+    def measure(self, data: Path, tasks: Mapping[str, Task], num_jobs: int = 1) -> CeilingResults:
         """Measure a data dir.
+
+        1. Choose the utterances of audio tasks.
+        2. Make their estimates in every way and score them, one utterance at a time.
+        3. Take means over the utterances of each task, and count the codes of all.
 
         Args:
             data: data dir; its audio tasks are measured.
             tasks: all tasks that its utterances may have.
             num_jobs: processes.
 
-        Returns:
-            Under `tasks`, by task and row, the intervals `si_sdr` and `mel`; under `codebooks` how
-            the sources of all of them use each codebook: `entropy` as a share of the possible and
-            `used`, the share of codes that occur at all.
-
         Raises:
             AioError: the data dir has no audio task.
         """
-        of_task: dict[str, list[Utterance]] = {}
+        utterances = self._choose(data, tasks)
+        measured = self._measure(utterances, num_jobs)
+
+        of_tasks: dict[str, list[Scores]] = {}
+        for utterance, found in zip(utterances, measured, strict=True):
+            of_task = of_tasks.setdefault(utterance.task.name, [])
+            of_task.append(found.scores)
+        qualities = {}
+        for name, of_task in of_tasks.items():
+            qualities[name] = _summarize(of_task)
+        counts = [found.count_QV for found in measured]
+
+        return CeilingResults(
+            codec=self.config.codec,
+            data=str(data),
+            masks=self.config.wiener,
+            tasks=qualities,
+            codebooks=_codebook_use(counts),
+        )
+
+    def _choose(self, data: Path, tasks: Mapping[str, Task]) -> list[Utterance]:
+        """The utterances to measure, tasks in the order of their file."""
+        of_tasks: dict[str, list[Utterance]] = {}
         for utterance in read_data_dir(data, tasks):
+            # Other kinds of answer have no waves that a codec could spoil.
             if isinstance(utterance.task.kind, Audio):
-                of_task.setdefault(utterance.task.name, []).append(utterance)
-        if not of_task:
-            raise AioError(f"{data} has no utterance of an audio task.")
-        of_task = {name: of_task[name][: self.config.max_utts] for name in tasks if name in of_task}
+                of_task = of_tasks.setdefault(utterance.task.name, [])
+                of_task.append(utterance)
+        if not of_tasks:
+            remedy = "Give a data dir with one."
+            raise AioError(f"{data} has no utterance of an audio task. {remedy}")
 
-        items = [utterance for utterances in of_task.values() for utterance in utterances]
-        work = functools.partial(_measure, config=self.config, codebooks=self.codebooks)
-        measured = list(progress(parallel_map(work, items, num_jobs), "ceiling", total=len(items)))
-        results = {}
-        for name in of_task:
-            pairs = zip(items, measured, strict=True)
-            rows = [found.scores for item, found in pairs if item.task.name == name]
-            results[name] = {key: _intervals([row[key] for row in rows]) for key in rows[0]}
-        count_QV = torch.stack([found.count_QV for found in measured]).sum(0)
-        usage = {
-            "entropy": entropy_share(count_QV).tolist(),
-            "used": (count_QV > 0).float().mean(1).tolist(),
-        }
-        return {
-            "codec": self.config.codec,
-            "data": str(data),
-            "masks": asdict(self.config.wiener),
-            "tasks": results,
-            "codebooks": usage,
-        }
+        chosen: list[Utterance] = []
+        for name in tasks:
+            utterances = of_tasks.get(name, [])
+            chosen += utterances[: self.config.max_utts]
+        return chosen
+
+    def _measure(self, utterances: Sequence[Utterance], num_jobs: int) -> list["_Measured"]:
+        """What is measured of each utterance."""
+        work = functools.partial(
+            _measure,
+            config=self.config,
+            codebooks=self.codebooks,
+        )
+        # One pool for all tasks, as each process loads the codec.
+        found = parallel_map(work, utterances, num_jobs)
+        return list(progress(found, "ceiling", total=len(utterances)))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Measured:
-    """Of one utterance: SI-SDR and mel distance by row, and counts (Q, V) of the codes of its
-    sources."""
+    """What is measured of an utterance.
 
-    scores: dict[str, tuple[float, float]]
+    Attributes:
+        scores: means over its targets.
+        count_QV: how often its sources have each code.
+    """
+
+    scores: Scores
     count_QV: torch.Tensor
-
-
-def _intervals(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    si_sdr_n, mel_n = (np.array(values) for values in zip(*pairs, strict=True))
-    return {"si_sdr": asdict(mean_interval(si_sdr_n)), "mel": asdict(mean_interval(mel_n))}
 
 
 @functools.cache
 def _load(codec_path: str) -> tuple[Codec, MultiScaleMelLoss]:
+    """One codec a process, as loading takes longer than an utterance."""
     codec = load_codec(codec_path)
-    return codec, MultiScaleMelLoss(codec.sample_rate)
+    mel = MultiScaleMelLoss(codec.sample_rate)
+    return codec, mel
 
 
 def _measure(utterance: Utterance, config: Ceiling.Config, codebooks: Sequence[int]) -> _Measured:
-    """Every way of making the estimates, means over targets that are not silent."""
+    """The scores of an utterance, means over targets that are not silent."""
     codec, mel = _load(config.codec)
-    wiener = WienerFilter(config.wiener)
-    mixture_S = torch.from_numpy(read_input(utterance, codec.sample_rate))
-    waves = utterance.task.kind.waves(utterance, codec.sample_rate)
-    sources_NS = torch.from_numpy(np.stack(list(waves.values())))
+    rate = codec.sample_rate
+    waves = utterance.task.kind.waves(utterance, rate)
+    sources = np.stack(list(waves.values()))
+    sources_NS = torch.from_numpy(sources)
+    mixture_S = torch.from_numpy(read_input(utterance, rate))
+
     encoded = codec.encode(sources_NS)
-    num_targets, num_samples = len(present_targets(utterance)), len(mixture_S)
+    codes_NTQ, latents_NTC = encoded.codes_BTQ, encoded.latents_BTC
+    # The codec completes the last frame; what is beyond the wave's end is cut off.
+    S = len(mixture_S)
+    coded_NS = codec.decode(codes_NTQ)[:, :S]
 
     ways = {"mixture": mixture_S.expand_as(sources_NS)}
     for count in codebooks:
-        leading_NTQ = encoded.codes_BTQ[..., :count]
-        ways[f"{count} codebooks"] = codec.decode(leading_NTQ)[:, :num_samples]
-    ways["latents"] = codec.decode_latents(encoded.latents_BTC)[:, :num_samples]
-    coded_NS = codec.decode(encoded.codes_BTQ)[:, :num_samples]
+        leading_NTQ = codes_NTQ[..., :count]
+        ways[f"{count} codebooks"] = codec.decode(leading_NTQ)[:, :S]
+    ways["latents"] = codec.decode_latents(latents_NTC)[:, :S]
+
+    wiener = WienerFilter(config.wiener)
     ways["masks"] = wiener(mixture_S, coded_NS)
     ways["wiener"] = wiener.oracle(mixture_S, coded_NS)
     ways["ideal mask"] = wiener.ideal_mask(mixture_S, sources_NS)
 
+    # A residual is a rival of the targets in every mask, but is not scored itself.
+    num_targets = len(present_targets(utterance))
     references_NS = sources_NS[:num_targets]
-    scores = {key: _score(references_NS, way_NS[:num_targets], mel) for key, way_NS in ways.items()}
-    codes_NQT = encoded.codes_BTQ.transpose(1, 2)
-    return _Measured(scores, count_codes(codes_NQT, codec.fingerprint.codebook_size))
+    scores = {}
+    for way, estimates_NS in ways.items():
+        targets_NS = estimates_NS[:num_targets]
+        scores[way] = _score(references_NS, targets_NS, mel)
+    codes_NQT = codes_NTQ.transpose(1, 2)
+    count_QV = count_codes(codes_NQT, codec.fingerprint.codebook_size)
+    return _Measured(scores, count_QV)
 
 
 def _score(
     references_NS: torch.Tensor, estimates_NS: torch.Tensor, mel: MultiScaleMelLoss
 ) -> tuple[float, float]:
+    """SI-SDR and mel distance, means over references that are not silent; NaN without any."""
     si_sdr_N = si_sdr_by_query(references_NS.numpy(), estimates_NS.numpy())
     active_N = ~np.isnan(si_sdr_N)
+    # Silence has neither a level nor a spectrum to be wrong about.
     if not active_N.any():
         return np.nan, np.nan
-    distance = mel(estimates_NS[active_N], references_NS[active_N]).item()
-    return float(si_sdr_N[active_N].mean()), distance
+    si_sdr = si_sdr_N[active_N].mean()
+    distance = mel(estimates_NS[active_N], references_NS[active_N])
+    return float(si_sdr), distance.item()
 
 
-def format_ceiling(results: dict[str, Any]) -> str:
-    """A Markdown table, a row per way of making the estimates, two columns per task; and the
-    codebooks' use."""
-    tasks = results["tasks"]
-    rows = []
-    for key in next(iter(tasks.values())):
-        row = [key]
-        for scores in tasks.values():
-            si_sdr, mel = scores[key]["si_sdr"], scores[key]["mel"]
-            bounds = f"[{decimal(si_sdr['lo'])}, {decimal(si_sdr['hi'])}]"
-            row += [f"{decimal(si_sdr['value'])} {bounds}", decimal(mel["value"], 3)]
-        rows.append(row)
-    header = ["estimates"]
-    for name in tasks:
-        header += [f"{name} dB", "mel"]
-    usage = _format_usage(results["codebooks"])
-    return f"{markdown_table(header, rows)}\n{usage}\n\n{LEGEND}\n"
+def _summarize(of_utterances: Sequence[Scores]) -> dict[str, Quality]:
+    """Means over the utterances of a task, by way of making the estimates."""
+    summary = {}
+    for way in of_utterances[0]:
+        pairs = [scores[way] for scores in of_utterances]
+        si_sdr_n, mel_n = np.array(pairs).T
+        si_sdr, mel = mean_interval(si_sdr_n), mean_interval(mel_n)
+        summary[way] = Quality(si_sdr, mel)
+    return summary
 
 
-def _format_usage(usage: dict[str, list[float]]) -> str:
-    entropy_Q, used_Q = 100 * np.array(usage["entropy"]), 100 * np.array(usage["used"])
-    return (
-        f"Codebooks: {entropy_Q.mean():.1f} % of the possible entropy, the least of them "
-        f"{entropy_Q.min():.1f} %; {used_Q.mean():.1f} % of their codes occur."
-    )
-
-
-def write_ceiling(results: dict[str, Any], out: Path) -> str:
-    """Write CEILING.md and ceiling.json to a folder; return the table."""
-    table = format_ceiling(results)
-    with atomic_path(out / "CEILING.md") as temporary:
-        title = f"# {results['codec']} on {results['data']}"
-        temporary.write_text(f"{title}\n\n{table}", encoding="utf-8")
-    write_json(out / "ceiling.json", results)
-    return table
+def _codebook_use(counts: Sequence[torch.Tensor]) -> CodebookUse:
+    """How often each code occurs (Q, V), over utterances of all tasks, in figures."""
+    count_QV = torch.stack(list(counts)).sum(0)
+    entropy_Q = entropy_share(count_QV)
+    occurs_QV = count_QV > 0
+    used_Q = occurs_QV.float().mean(1)
+    return CodebookUse(entropy_Q.tolist(), used_Q.tolist())

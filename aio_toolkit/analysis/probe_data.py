@@ -1,37 +1,51 @@
-"""Probes made of a split. Letters: T frames, S samples, N sources, C classes."""
+"""Probes made of two splits of a corpus. Letters: T frames, S samples, N sources, C classes."""
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from aio_toolkit.analysis.dumps import check_dump
 from aio_toolkit.analysis.probe import Labelled, Probe
-from aio_toolkit.codec.base import check_same
+from aio_toolkit.codec.base import CodecFingerprint
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.dump.fingerprints import Provenance
 from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.errors import AioError
 
 # A source is active in a frame that has this share of the energy of its own loudest frame.
 ACTIVE = 1e-3
+# Mean energy of a frame below which nothing is heard, however silent the rest: -100 dBFS.
+SILENT = 1e-10
 # Utterances of a speaker that a speaker probe uses, half of them for training.
 UTTERANCES_OF_SPEAKER = 12
 
 
 @dataclass
 class _Side:
-    """One side of the probes: a split, and some utterances of each of its tasks by name."""
+    """One side of the probes.
+
+    Attributes:
+        dataset: a split.
+        utterances: those of it that take part, by the names of their tasks.
+        codec: says how long frames are.
+    """
 
     dataset: DumpDataset
     utterances: dict[str, list[Utterance]]
+    codec: CodecFingerprint
 
-    def label(self, task: str, label_of: Callable[[Utterance], Any]) -> Labelled:
-        """Features and labels of the utterances of a task."""
-        members = self.utterances.get(task, [])
-        feats = [self.dataset.feats[u.id] for u in members]
-        return Labelled(feats, [label_of(u) for u in members])
+    def label(self, task: str, label_of: Callable[[Utterance, int], Any]) -> Labelled:
+        """Features of a task's utterances, and what `label_of` them and their frames says."""
+        side = Labelled([], [])
+        for utterance in self.utterances[task]:
+            feats_TF = self.dataset.feats[utterance.id]
+            side.feats.append(feats_TF)
+            side.labels.append(label_of(utterance, len(feats_TF)))
+        return side
 
 
 def probes_of_data(
@@ -41,148 +55,182 @@ def probes_of_data(
 
     `speaker` and `content` of recognition, `events` of sound separation, `stems` of music
     separation, `talkers` (how many of two voices speak) of speech separation. Speakers of different
-    splits differ, so the speaker probe is trained and tested on halves of the training split.
+    splits differ, so the speaker probe is trained and tested on halves of the training split; all
+    others need a task that both splits have.
 
     Args:
         train: split to fit linear layers on.
         test: split to score.
         provenance: the codec and front end that the encoder was trained with.
         max_utterances: of a task in a split, at most.
+
+    Raises:
+        AioError: a split is unfinished, or its dump is of another codec or front end.
     """
-    sides = []
+    if max_utterances < 1:
+        problem = f"--max_utts {max_utterances} leaves nothing to probe"
+        raise AioError(f"{problem}. Give one utterance at least.")
     for split in (train, test):
-        dumped = split.provenance()
-        check_same(provenance.codec, dumped.codec, f"codes in {split.dump}")
-        check_same(provenance.front_end, dumped.front_end, f"features in {split.dump}")
-        sides.append(_open(split, max_utterances))
-    fitted, scored = sides
-    tasks = fitted.utterances.keys()
-    probes = []
-    if "asr" in tasks:
-        speakers = [u for u in fitted.dataset.utterances if u.task.name == "asr"]
-        probes.append(_speaker_probe(fitted.dataset, speakers))
-        probes.append(_content_probe(fitted, scored))
-    if "sound" in tasks:
-        probes.append(_events_probe(fitted, scored))
-    if "music" in tasks:
-        stems = list(fitted.utterances["music"][0].task.targets)
-        probes.append(
-            _activity_probe("stems", stems, fitted, scored, _Activity("music", provenance))
-        )
-    if "sep" in tasks:
-        activity = _Activity("sep", provenance, counted=True)
-        probes.append(_activity_probe("talkers", ["one or more", "two"], fitted, scored, activity))
+        check_dump(split, provenance)
+    fitted = _open(train, provenance.codec, max_utterances)
+    scored = _open(test, provenance.codec, max_utterances)
+
+    probes: list[Probe] = []
+    if "asr" in fitted.utterances:
+        probes += _speaker_probes(fitted.dataset)
+    # By the names that all recipes give their tasks.
+    makers = {
+        "asr": _content_probe,
+        "sound": _events_probe,
+        "music": _stems_probe,
+        "sep": _talkers_probe,
+    }
+    for task, make_probe in makers.items():
+        in_both = task in fitted.utterances and task in scored.utterances
+        if in_both:
+            probe = make_probe(fitted, scored)
+            probes.append(probe)
     return probes
 
 
-def _open(split: Split, max_utterances: int) -> _Side:
-    dataset = DumpDataset(split, split.present_tasks())
+def _open(split: Split, codec: CodecFingerprint, max_utterances: int) -> _Side:
+    tasks = split.present_tasks()
+    dataset = DumpDataset(split, tasks)
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in dataset.utterances:
         group = groups[utterance.task.name]
         if len(group) < max_utterances:
             group.append(utterance)
-    return _Side(dataset, dict(groups))
+    return _Side(dataset, dict(groups), codec)
 
 
-def _speaker_probe(dataset: DumpDataset, utterances: Sequence[Utterance]) -> Probe:
+def _speaker_probes(dataset: DumpDataset) -> list[Probe]:
+    """Who speaks; none where no speaker has an utterance for either side."""
     of_speaker: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in utterances:
-        of_speaker[utterance.speaker].append(utterance)
-    speakers = sorted(name for name, members in of_speaker.items() if len(members) >= 2)
+    for utterance in dataset.utterances:
+        if utterance.task.name == "asr":
+            of_speaker[utterance.speaker].append(utterance)
+    speakers = [name for name, members in of_speaker.items() if len(members) > 1]
+    speakers.sort()
+    if not speakers:
+        return []
+
     sides = Labelled([], []), Labelled([], [])
     for index, name in enumerate(speakers):
-        for number, utterance in enumerate(of_speaker[name][:UTTERANCES_OF_SPEAKER]):
+        members = of_speaker[name][:UTTERANCES_OF_SPEAKER]
+        for number, utterance in enumerate(members):
+            # In turns, so that both sides have the same speakers, as evenly as can be.
             side = sides[number % 2]
-            side.feats.append(dataset.feats[utterance.id])
+            feats_TF = dataset.feats[utterance.id]
+            side.feats.append(feats_TF)
             side.labels.append(index)
-    return Probe("speaker", "class", speakers, *sides)
+    return [Probe("speaker", "class", speakers, *sides)]
 
 
 def _content_probe(train: _Side, test: _Side) -> Probe:
     """Characters of transcripts."""
 
-    def sentence(utterance: Utterance) -> str:
-        return utterance.answers[utterance.task.targets[0]]
+    def _sentence(utterance: Utterance) -> str:
+        (target,) = utterance.task.targets
+        return utterance.answers[target]
 
-    both = [*train.utterances["asr"], *test.utterances.get("asr", [])]
-    classes = sorted(set("".join(sentence(u) for u in both)))
+    both = train.utterances["asr"] + test.utterances["asr"]
+    # Those of the test side too: a character that was never trained is an error, not a crash.
+    present: set[str] = set()
+    for utterance in both:
+        present.update(_sentence(utterance))
+    characters = sorted(present)
 
-    def label(utterance: Utterance) -> list[int]:
-        return [classes.index(character) for character in sentence(utterance)]
+    def _label(utterance: Utterance, num_frames: int) -> list[int]:
+        sentence = _sentence(utterance)
+        return [characters.index(character) for character in sentence]
 
-    sides = [side.label("asr", label) for side in (train, test)]
-    return Probe("content", "text", classes, *sides)
+    sides = [side.label("asr", _label) for side in (train, test)]
+    return Probe("content", "text", characters, *sides)
 
 
 def _events_probe(train: _Side, test: _Side) -> Probe:
     """Which events a mixture of sounds holds."""
-    both = [*train.utterances["sound"], *test.utterances.get("sound", [])]
-    classes = sorted(set().union(*(events_of(u) for u in both)))
+    both = train.utterances["sound"] + test.utterances["sound"]
+    present: set[str] = set()
+    for utterance in both:
+        present.update(events_of(utterance))
+    events = sorted(present)
 
-    def label(utterance: Utterance) -> np.ndarray:
-        present = events_of(utterance)
-        return np.array([name in present for name in classes], np.int64)
+    def _label(utterance: Utterance, num_frames: int) -> np.ndarray:
+        heard = events_of(utterance)
+        label = [event in heard for event in events]
+        return np.array(label, np.int64)
 
-    sides = [side.label("sound", label) for side in (train, test)]
-    return Probe("events", "tags", classes, *sides)
+    sides = [side.label("sound", _label) for side in (train, test)]
+    return Probe("events", "tags", events, *sides)
 
 
 def events_of(utterance: Utterance) -> set[str]:
-    """The events that `utt2spk` names for a mixture of sounds: joined by `_`, each with digits of
-    its own.
+    """The events that `utt2spk` names for a mixture of sounds.
+
+    Their names are joined by `_`, each followed by the number of a recording.
 
     >>> from types import SimpleNamespace
     >>> sorted(events_of(SimpleNamespace(speaker="engine0321_knock0657")))
     ['engine', 'knock']
     """
-    return {re.sub(r"\d+$", "", name) for name in utterance.speaker.split("_")}
+    recordings = utterance.speaker.split("_")
+    return {re.sub(r"\d+$", "", name) for name in recordings}
 
 
-@dataclass(frozen=True)
-class _Activity:
-    """When the sources of a task are heard.
+def _stems_probe(train: _Side, test: _Side) -> Probe:
+    """Which stems of a song are heard."""
+    first = train.utterances["music"][0]
+    stems = list(first.task.targets)
 
-    Attributes:
-        task: name of the task.
-        provenance: says how long frames are.
-        counted: label how many sources are heard, not which: which voice is the first is chance.
-    """
-
-    task: str
-    provenance: Provenance
-    counted: bool = False
-
-    def label(self, utterance: Utterance, num_frames: int) -> np.ndarray:
-        """Yes or no (T, C) for every frame."""
-        codec = self.provenance.codec
-        waves = utterance.task.kind.waves(utterance, codec.sample_rate)
-        columns = [active_frames(wave_S, codec.hop, num_frames) for wave_S in waves.values()]
-        active_TN = np.stack(columns, axis=1)
-        if self.counted:
-            active_TN = np.stack([active_TN.any(1), active_TN.all(1)], axis=1)
+    def _label(utterance: Utterance, num_frames: int) -> np.ndarray:
+        active_TN = _activity(utterance, train.codec, num_frames)
         return active_TN.astype(np.int64)
 
+    sides = [side.label("music", _label) for side in (train, test)]
+    return Probe("stems", "frames", stems, *sides)
 
-def _activity_probe(
-    name: str, classes: Iterable[str], train: _Side, test: _Side, activity: _Activity
-) -> Probe:
-    sides = []
-    for side in (train, test):
-        lengths = dict(
-            zip((u.id for u in side.dataset.utterances), side.dataset.num_frames, strict=True)
-        )
-        sides.append(side.label(activity.task, lambda u, of=lengths: activity.label(u, of[u.id])))
-    return Probe(name, "frames", list(classes), *sides)
+
+def _talkers_probe(train: _Side, test: _Side) -> Probe:
+    """How many voices are heard."""
+
+    def _label(utterance: Utterance, num_frames: int) -> np.ndarray:
+        active_TN = _activity(utterance, train.codec, num_frames)
+        # Which voice is the first is chance; how many speak is not.
+        any_T, all_T = active_TN.any(1), active_TN.all(1)
+        counted_TC = np.stack([any_T, all_T], axis=1)
+        return counted_TC.astype(np.int64)
+
+    sides = [side.label("sep", _label) for side in (train, test)]
+    return Probe("talkers", "frames", ["one or more", "two"], *sides)
+
+
+def _activity(utterance: Utterance, codec: CodecFingerprint, num_frames: int) -> np.ndarray:
+    """Whether each source is heard in each frame (T, N)."""
+    waves = utterance.task.kind.waves(utterance, codec.sample_rate)
+    columns = []
+    for wave_S in waves.values():
+        active_T = active_frames(wave_S, codec.hop, num_frames)
+        columns.append(active_T)
+    return np.stack(columns, axis=1)
 
 
 def active_frames(wave_S: np.ndarray, hop: int, num_frames: int) -> np.ndarray:
     """Whether a source is heard in each frame (T,).
+
+    Args:
+        wave_S: its wave; zeros complete the last frame, and what is beyond it does not count.
+        hop: samples of a frame.
+        num_frames: frames T.
 
     >>> active_frames(np.array([0.0, 0.0, 1.0, 1.0, 1.0]), hop=2, num_frames=3).tolist()
     [False, True, True]
     """
     padded_S = np.zeros(num_frames * hop)
     padded_S[: len(wave_S)] = wave_S[: len(padded_S)]
-    energy_T = np.square(padded_S.reshape(num_frames, hop)).mean(1)
-    return energy_T > max(ACTIVE * energy_T.max(), 1e-10)
+    frames_TS = padded_S.reshape(num_frames, hop)
+    energy_T = np.square(frames_TS).mean(1)
+    # Relative to the loudest frame, as sources are mixed at all levels.
+    quiet = ACTIVE * energy_T.max()
+    return energy_T > max(quiet, SILENT)

@@ -1,6 +1,10 @@
 """Probes of a pre-trained encoder beside its random twin and log-mel: table, numbers, curves over
-layers."""
+layers.
 
+Letters: B batch (of one), T frames, F feature bins, D width, L layers.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,109 +16,191 @@ import torch.nn.functional as F
 
 from aio_toolkit.analysis.probe import Extract, Probe, Results
 from aio_toolkit.files import atomic_path, write_json
+from aio_toolkit.frontend.features import split_features
 from aio_toolkit.models.checkpoint import LoadedSsl
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.scoring.intervals import Interval
-from aio_toolkit.tables import interval_cell, markdown_table
+from aio_toolkit.tables import NOTHING, interval_cell, markdown_table
 
 LEGEND = """\
-Scores of a linear layer on frozen features, with 95 % bootstrap intervals over utterances; the same budget for
-all. 0 = the encoder's input, 1 ... = its layers, all = all of them side by side. random = the same encoder
-before training, with the same input; log-mel = that part of the input alone."""
+Scores of a linear layer on frozen features, with 95 % bootstrap intervals over utterances; the same
+budget for all. 0 = the encoder's input, 1 ... = its layers, all = all of them side by side. random
+= the same encoder before training, with the same input; log-mel = that part of the input alone."""
 # Panels of the plot in a row.
 COLUMNS = 4
 
 
 def contestants(ssl: LoadedSsl, seed: int) -> dict[str, Extract]:
-    """The ways to look at features, by name."""
-    encoder, provenance = ssl.encoder, ssl.provenance
+    """The ways to look at features, by name.
+
+    - `pre-trained`: the encoder's input, each of its layers, and all of these side by side.
+    - `random`: the same of its twin before training.
+    - `log-mel`: that part of the input alone, where the front end has it.
+
+    Args:
+        ssl: a pre-trained encoder.
+        seed: of the twin's weights.
+
+    >>> from aio_toolkit.codec.base import CodecFingerprint
+    >>> from aio_toolkit.dump.fingerprints import Provenance
+    >>> from aio_toolkit.frontend.features import FrontEndFingerprint
+    >>> config = SslEncoder.Config()
+    >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, latent_dim=2)
+    >>> provenance = Provenance(codec, FrontEndFingerprint(True, True, 4, 25.0, 20.0, 320))
+    >>> ssl = LoadedSsl(SslEncoder(config, num_features=6), config, provenance)
+    >>> extracts = contestants(ssl, seed=0)
+    >>> feats_TF = np.zeros((5, 6), dtype=np.float32)
+    >>> for name, extract in extracts.items():
+    ...     print(name, [layer_TD.shape[1] for layer_TD in extract(feats_TF)])
+    pre-trained [6, 192, 192, 192, 582]
+    random [6, 192, 192, 192, 582]
+    log-mel [4]
+    """
+    encoder = ssl.encoder
+    front_end, codec = ssl.provenance.front_end, ssl.provenance.codec
+    num_features = len(encoder.mean_F)
     torch.manual_seed(seed)
-    twin = SslEncoder(ssl.config, len(encoder.mean_F))
+    twin = SslEncoder(ssl.config, num_features)
+    # The twin has the same input: statistics are not what training is about.
     twin.mean_F.copy_(encoder.mean_F)
     twin.std_F.copy_(encoder.std_F)
-    found = {"pre-trained": _layers_of(encoder.eval()), "random": _layers_of(twin.eval())}
-    if provenance.front_end.log_mel:
-        # Latents, where there are any, stand last.
-        latents = provenance.front_end.num_latents(provenance.codec.latent_dim)
-        num_mel = len(encoder.mean_F) - latents
-        found["log-mel"] = lambda feats_TF: [_normalised(encoder, feats_TF)[:, :num_mel]]
+
+    found = {
+        "pre-trained": _layers_of(encoder),
+        "random": _layers_of(twin),
+    }
+    if front_end.log_mel:
+        num_latents = front_end.num_latents(codec.latent_dim)
+        found["log-mel"] = _log_mel_of(encoder, num_latents)
     return found
 
 
-def _normalised(encoder: SslEncoder, feats_TF: np.ndarray) -> torch.Tensor:
-    return encoder.normalise(torch.from_numpy(feats_TF))
-
-
 def _layers_of(encoder: SslEncoder) -> Extract:
-    @torch.no_grad()
-    def extract(feats_TF: np.ndarray) -> list[torch.Tensor]:
-        features_1TF = _normalised(encoder, feats_TF)[None]
-        states = encoder(features_1TF, torch.tensor([len(feats_TF)]))
-        # Pre-norm layers grow; each is brought to the same scale before they stand side by side.
-        scaled = [F.layer_norm(state[0], state.shape[-1:]) for state in states]
-        layers = [features_1TF[0], *scaled]
-        return [*layers, torch.cat(layers, dim=-1)]
+    encoder.eval()
 
-    return extract
+    @torch.no_grad()
+    def _extract(feats_TF: np.ndarray) -> list[torch.Tensor]:
+        features_TF = _normalise(encoder, feats_TF)
+        lengths_B = torch.tensor([len(feats_TF)])
+        states = encoder(features_TF[None], lengths_B)
+
+        layers = [features_TF]
+        for state_BTD in states:
+            state_TD = state_BTD[0]
+            # Pre-norm layers grow; each is brought to the same scale before they stand side by
+            # side.
+            scaled_TD = F.layer_norm(state_TD, state_TD.shape[-1:])
+            layers.append(scaled_TD)
+        side_by_side = torch.cat(layers, dim=-1)
+        return [*layers, side_by_side]
+
+    return _extract
+
+
+def _log_mel_of(encoder: SslEncoder, num_latents: int) -> Extract:
+    def _extract(feats_TF: np.ndarray) -> list[torch.Tensor]:
+        features_TF = _normalise(encoder, feats_TF)
+        mel_TF, _ = split_features(features_TF, num_latents)
+        return [mel_TF]
+
+    return _extract
+
+
+def _normalise(encoder: SslEncoder, feats_TF: np.ndarray) -> torch.Tensor:
+    """What the encoder is given (T, F)."""
+    features_TF = torch.from_numpy(feats_TF)
+    return encoder.normalise(features_TF)
 
 
 def format_probes(probes: Sequence[Probe], results: Results) -> str:
-    """Markdown: a row per probe and encoder, a column per layer."""
-    num_layers = max(len(scores) for of in results.values() for scores in of.values())
+    """Markdown: a row for each probe and way to look, a column for each layer.
+
+    >>> from aio_toolkit.analysis.probe import Labelled
+    >>> probe = Probe("speaker", "class", ["ann", "bob"], Labelled([], []), Labelled([], []))
+    >>> score = Interval(61.25, 50.0, 75.0, n=8)
+    >>> table = format_probes([probe], {"speaker": {"pre-trained": [score], "log-mel": [score]}})
+    >>> table.splitlines()[2]
+    '| speaker | accuracy % (higher) | pre-trained | 61.2 [50.0, 75.0] |'
+    """
+    lengths = []
+    for of_probe in results.values():
+        lengths += [len(scores) for scores in of_probe.values()]
+    num_columns = max(lengths)
+
     rows = []
     for probe in probes:
         for name, scores in results[probe.name].items():
             cells = [interval_cell(score) for score in scores]
             # What has no layers stands in the first column alone.
-            cells += ["-"] * (num_layers - len(cells))
+            cells += [NOTHING] * (num_columns - len(cells))
             rows.append([probe.name, probe.metric, name, *cells])
-    return markdown_table(["probe", "metric", "features", *_layer_names(num_layers)], rows)
+    header = ["probe", "metric", "features", *_layer_names(num_columns)]
+    return markdown_table(header, rows)
 
 
-def _layer_names(num_layers: int) -> list[str]:
-    return [*map(str, range(num_layers - 1)), "all"]
+def _layer_names(num_columns: int) -> list[str]:
+    numbers = range(num_columns - 1)
+    return [*map(str, numbers), "all"]
 
 
 def plot_probes(probes: Sequence[Probe], results: Results, path: Path) -> None:
-    """A panel per probe: score over layers, with intervals; log-mel as a line across."""
+    """A panel a probe: score over layers, with intervals; log-mel as a line across."""
+    # Slow to import. `Figure` needs no display, unlike pyplot.
     from matplotlib.figure import Figure
 
-    columns = min(len(probes), COLUMNS)
-    rows = -(-len(probes) // columns)
-    figure = Figure(figsize=(3.0 * columns, 2.7 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axis in axes[len(probes) :]:
+    count = len(probes)
+    columns = min(count, COLUMNS)
+    rows = math.ceil(count / columns)
+    size = 3.0 * columns, 2.7 * rows
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    axes = grid.flatten()
+    # The last row may have panels to spare.
+    for axis in axes[count:]:
         axis.set_axis_off()
+
     for axis, probe in zip(axes, probes, strict=False):
         for name, scores in results[probe.name].items():
             _draw(axis, name, scores)
         axis.set(title=probe.name, xlabel="layer", ylabel=probe.metric)
-    figure.axes[0].legend(fontsize="small")
+    axes[0].legend(fontsize="small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
 
-def _draw(axis: Any, name: str, scores: list[Interval]) -> None:
-    values = [score.value for score in scores]
-    if len(values) == 1:
-        axis.axhline(values[0], linestyle="--", color="gray", label=name)
+def _draw(axis: Any, name: str, scores: Sequence[Interval]) -> None:
+    value_L = np.array([score.value for score in scores], dtype=float)
+    if len(scores) == 1:
+        axis.axhline(value_L[0], linestyle="--", color="gray", label=name)
         return
-    below = [score.value - score.lo for score in scores]
-    above = [score.hi - score.value for score in scores]
-    places = range(len(values))
-    axis.errorbar(places, values, yerr=[below, above], marker="o", capsize=2, label=name)
-    axis.set_xticks(places, _layer_names(len(values)))
+    lo_L = np.array([score.lo for score in scores], dtype=float)
+    hi_L = np.array([score.hi for score in scores], dtype=float)
+    below_L, above_L = value_L - lo_L, hi_L - value_L
+    places = range(len(scores))
+    axis.errorbar(
+        places,
+        value_L,
+        yerr=[below_L, above_L],
+        marker="o",
+        capsize=2,
+        label=name,
+    )
+    axis.set_xticks(places, _layer_names(len(scores)))
 
 
 def write_probes(probes: Sequence[Probe], results: Results, out: Path) -> str:
     """Write PROBES.md, probes.json and probes.png to a folder; return the table."""
     table = format_probes(probes, results)
     with atomic_path(out / "PROBES.md") as temporary:
-        temporary.write_text(f"# Probes\n\n{table}\n{LEGEND}\n", encoding="utf-8")
-    content = {
-        probe: {name: [asdict(score) for score in scores] for name, scores in of.items()}
-        for probe, of in results.items()
-    }
+        text = f"# Probes\n\n{table}\n{LEGEND}\n"
+        temporary.write_text(text, encoding="utf-8")
+
+    content = {}
+    for probe, of_probe in results.items():
+        ways = {}
+        for name, scores in of_probe.items():
+            ways[name] = [asdict(score) for score in scores]
+        content[probe] = ways
     write_json(out / "probes.json", content)
     plot_probes(probes, results, out / "probes.png")
     return table

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import torch
 
+from aio_toolkit.analysis.dumps import check_dump
 from aio_toolkit.data.sampler import fixed_batches
-from aio_toolkit.dump.split import DumpDataset
+from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, write_json
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.batch import Example, collate
+from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.figures import layer_figures
 from aio_toolkit.progress import progress
@@ -23,29 +26,97 @@ FRAMES_PER_BATCH = 3000
 LEGEND = "Share of each task's visits that each expert gets, in %."
 
 
+def analyse_routing(model_dir: Path, split: Split, out: Path) -> str:
+    """Stage 7: measure and write the routing of a model; a line that says so where it is dense.
+
+    Args:
+        model_dir: folder of stage 4.
+        split: what to route.
+        out: folder for `ROUTING.md`, `routing.json` and `routing.png`.
+
+    Raises:
+        AioError: there is no such model, or the split is none of its tasks or of another codec.
+    """
+    loaded = load_aio(model_dir / MODEL)
+    # A recipe runs this stage whatever model it has trained.
+    if not loaded.model.backbone.moe_layers():
+        return f"{model_dir} is dense: it has no experts to look at.\n"
+    tables = route_split(loaded, split)
+    names = [task.name for task in loaded.model.tasks]
+    return write_routing(tables, names, out)
+
+
+def route_split(loaded: LoadedAio, split: Split) -> Tables:
+    """Routing tables of a model over the utterances of a split.
+
+    Tasks of the model that the split lacks have no tokens in the tables.
+
+    Raises:
+        AioError: the split has none of the tasks, or is of another codec or front end.
+    """
+    check_dump(split, loaded.provenance)
+    model = loaded.model
+    present = [task.name for task in split.present_tasks()]
+    tasks = [task for task in model.tasks if task.name in present]
+    if not tasks:
+        names = [task.name for task in model.tasks]
+        known = ", ".join(names)
+        raise AioError(f"{split.data} has no utterance of the model's tasks: {known}.")
+    dataset = DumpDataset(split, tasks)
+    return measure_routing(model, dataset)
+
+
 @torch.inference_mode()
 def measure_routing(model: AioModel, dataset: DumpDataset) -> Tables:
     """Routing tables of every MoE layer over all utterances of a dataset, in evaluation mode."""
     was_training = model.training
     model.eval()
-    total: Tables = {}
+    # Padded rows would change no table, but cost time: similar lengths go together.
     tasks = [utterance.task.name for utterance in dataset.utterances]
     batches = fixed_batches(tasks, dataset.num_frames, FRAMES_PER_BATCH)
-    for members in progress(batches, "routing"):
-        utterances = [dataset.utterances[index] for index in members]
-        examples = [Example(u.id, u.task, dataset.feats[u.id]) for u in utterances]
+
+    total: Tables = {}
+    for members in progress(batches, "routing", unit="batch"):
+        examples = []
+        for index in members:
+            utterance = dataset.utterances[index]
+            feats_TF = dataset.feats[utterance.id]
+            example = Example(utterance.id, utterance.task, feats_TF)
+            examples.append(example)
         batch = collate(examples, model.tasks)
         _, tables = model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
         for name, table in tables.items():
-            total[name] = total[name] + table if name in total else table
+            if name in total:
+                table = total[name] + table
+            total[name] = table
     model.train(was_training)
     return total
 
 
 def format_routing(tables: Tables, tasks: Sequence[str]) -> str:
-    """Markdown: for every layer the load of each expert by task, in per cent, and the layer's
-    figures."""
-    return "\n".join(_format_layer(name, table, tasks) for name, table in tables.items())
+    """Markdown: for every layer the load of each expert by task, in %, and the layer's figures.
+
+    Args:
+        tables: routing by layer.
+        tasks: names of the tasks, in the order of the tables' rows; those without tokens are left
+            out.
+
+    >>> count_GE = torch.tensor([[6.0, 2.0]])
+    >>> table = RoutingTable(torch.tensor([8.0]), *[count_GE] * 4, torch.zeros(1))
+    >>> print(format_routing({"block1.feed_forward": table}, ["asr"]), end="")
+    ## block1.feed_forward
+    <BLANKLINE>
+    | task |  0 |  1 | entropy |
+    | ---- | -: | -: | ------: |
+    | asr  | 75 | 25 |    0.56 |
+    <BLANKLINE>
+    Mutual information 0.00 nats, effective experts 1.8 of 2, dead 0.
+    """
+    sections = []
+    for name, table in tables.items():
+        section = _format_layer(name, table, tasks)
+        sections.append(section)
+    return "\n".join(sections)
 
 
 def _format_layer(name: str, table: RoutingTable, tasks: Sequence[str]) -> str:
@@ -53,34 +124,58 @@ def _format_layer(name: str, table: RoutingTable, tasks: Sequence[str]) -> str:
     load_GE = table.load_GE()
     num_experts = load_GE.shape[1]
     rows = []
-    for g, task in enumerate(tasks):
+    for task, load_E in zip(tasks, load_GE.tolist(), strict=True):
         # Only tasks that the data has stand among the figures.
         entropy = figures.get(f"entropy/{task}")
         if entropy is not None:
-            shares = [f"{100 * share:.0f}" for share in load_GE[g].tolist()]
+            shares = [f"{100 * share:.0f}" for share in load_E]
             rows.append([task, *shares, f"{entropy:.2f}"])
-    header = ["task", *map(str, range(num_experts)), "entropy"]
-    summary = (
-        f"Mutual information {figures['mutual_information']:.2f} nats, effective experts "
-        f"{figures['effective_experts']:.1f} of {num_experts}, dead {figures['dead_experts']:.0f}."
-    )
-    return f"## {name}\n\n{markdown_table(header, rows)}\n{summary}\n"
+
+    experts = [str(expert) for expert in range(num_experts)]
+    markdown = markdown_table(["task", *experts, "entropy"], rows)
+    information = figures["mutual_information"]
+    effective, dead = figures["effective_experts"], figures["dead_experts"]
+    summary = [
+        f"Mutual information {information:.2f} nats",
+        f"effective experts {effective:.1f} of {num_experts}",
+        f"dead {dead:.0f}",
+    ]
+    listed = ", ".join(summary)
+    return f"## {name}\n\n{markdown}\n{listed}.\n"
 
 
 def plot_routing(tables: Tables, tasks: Sequence[str], path: Path) -> None:
-    """Task by expert, one panel a layer, dark where a task's frames go."""
+    """Task by expert, a panel a layer, dark where a task's frames go."""
+    # Slow to import. `Figure` needs no display, unlike pyplot.
     from matplotlib.figure import Figure
 
     widths = [table.count_GE.shape[1] for table in tables.values()]
-    figure = Figure(figsize=(1.5 + 0.28 * sum(widths), 0.8 + 0.35 * len(tasks)))
-    grid = figure.subplots(1, len(tables), sharey=True, squeeze=False, width_ratios=widths)
-    axes = grid[0]
+    # Inches: cells of one size, beside the names of tasks and below those of layers.
+    width = 1.5 + 0.28 * sum(widths)
+    height = 0.8 + 0.35 * len(tasks)
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(
+        1,
+        len(tables),
+        sharey=True,
+        squeeze=False,
+        width_ratios=widths,
+    )
+    axes = list(grid[0])
     for axis, (name, table) in zip(axes, tables.items(), strict=True):
-        load = table.load_GE().cpu()
-        image = axis.imshow(load, aspect="auto", cmap="Blues", vmin=0, vmax=0.5)
-        axis.set(title=name, xlabel="expert", xticks=range(0, load.shape[1], 2))
+        load_GE = table.load_GE().cpu()
+        # One scale for all panels; a task that visits two experts a token gives each half at most.
+        image = axis.imshow(load_GE, aspect="auto", cmap="Blues", vmin=0, vmax=0.5)
+        every_second = range(0, load_GE.shape[1], 2)
+        axis.set(title=name, xlabel="expert", xticks=every_second)
         axis.set_yticks(range(len(tasks)), tasks)
-    figure.colorbar(image, ax=list(axes), label="share of visits", fraction=0.03, pad=0.02)
+    figure.colorbar(
+        image,
+        ax=axes,
+        label="share of visits",
+        fraction=0.03,
+        pad=0.02,
+    )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
 
@@ -90,18 +185,13 @@ def write_routing(tables: Tables, tasks: Sequence[str], out: Path) -> str:
     text = format_routing(tables, tasks)
     with atomic_path(out / "ROUTING.md") as temporary:
         temporary.write_text(f"{LEGEND}\n\n{text}", encoding="utf-8")
+
     content = {}
     for name, table in tables.items():
-        load = dict(zip(tasks, table.load_GE().tolist(), strict=True))
-        content[name] = {"load": load, **layer_figures(table, tasks)}
+        load_GE = table.load_GE().tolist()
+        by_task = dict(zip(tasks, load_GE, strict=True))
+        figures = layer_figures(table, tasks)
+        content[name] = {"load": by_task, **figures}
     write_json(out / "routing.json", content)
     plot_routing(tables, tasks, out / "routing.png")
     return text
-
-
-def show_routing(model_dir: Path, model: AioModel, dataset: DumpDataset, out: Path) -> str:
-    """Measure and write the routing of a model; a line that says so where it is dense."""
-    if not model.backbone.moe_layers():
-        return f"{model_dir} is dense: it has no experts to look at.\n"
-    tables = measure_routing(model, dataset)
-    return write_routing(tables, [task.name for task in model.tasks], out)

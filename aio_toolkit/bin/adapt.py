@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import add_config, add_corpus, command_parser, corpus_of, parse
+from aio_toolkit.arguments import (
+    add_config,
+    add_corpus,
+    add_units,
+    command_parser,
+    corpus_of,
+    parse,
+)
 from aio_toolkit.errors import cli
 
 SCHEMA = "aio_toolkit.training.adapt:Adaptation"
@@ -14,9 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     add_config(parser, "conf/adapt_enh.yaml")
     add_corpus(parser)
-    parser.add_argument(
-        "--units", type=Path, default=Path("dump/units"), help="folder of the units (stage 2)"
-    )
+    add_units(parser)
     parser.add_argument("--out", type=Path, required=True, help="experiment folder")
     return parser
 

@@ -32,11 +32,14 @@ def main() -> None:
 
     overrides = [f"codec={args.codec}", *args.set]
     check_config(SCHEMA, args.config, overrides)
-    from aio_toolkit.analysis.ceiling import Ceiling, write_ceiling
+    # Only now what takes seconds to import: a mistake in the configuration is told at once.
+    from aio_toolkit.analysis.ceiling import Ceiling
+    from aio_toolkit.analysis.ceiling_report import write_ceiling
     from aio_toolkit.tasks import load_tasks
 
-    ceiling = Ceiling(load_config(Ceiling.Config, args.config, overrides))
-    results = ceiling.measure(args.data, load_tasks(args.tasks_config), args.nj)
+    config = load_config(Ceiling.Config, args.config, overrides)
+    tasks = load_tasks(args.tasks_config)
+    results = Ceiling(config).measure(args.data, tasks, args.nj)
     print(write_ceiling(results, args.out), end="")
 
 

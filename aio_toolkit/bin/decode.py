@@ -1,5 +1,4 @@
-"""Stage 5: decode tasks of a split from one checkpoint, text by beam search and audio by the
-codec."""
+"""Stage 5: decode a split by one checkpoint, text by beam search and audio by the codec."""
 
 import argparse
 from pathlib import Path
@@ -16,6 +15,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
     add_split(parser, "to decode")
     parser.add_argument("--out", type=Path, required=True, help="folder for hypotheses and waves")
+    parser.add_argument(
+        "--tasks", nargs="+", default=[], help="tasks to decode; all of the model by default"
+    )
     add_config(parser, "conf/decode.yaml", required=False)
     return parser
 
@@ -30,7 +32,7 @@ def main() -> None:
     from aio_toolkit.decoding.run import SplitDecoder, decode_split
 
     config = load_config(SplitDecoder.Config, args.config, args.set)
-    decode_split(config, args.model, split_of(args), args.out)
+    decode_split(config, args.model, split_of(args), args.out, args.tasks)
 
 
 if __name__ == "__main__":

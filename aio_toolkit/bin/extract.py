@@ -41,7 +41,8 @@ def main() -> None:
     from aio_toolkit.config import check_config, load_config
 
     check_config(SCHEMA, args.config, args.set)
-    from aio_toolkit.analysis.extraction import Extraction, chosen_tasks, open_extraction
+    # Only now what takes seconds to import: a mistake in the configuration is told at once.
+    from aio_toolkit.analysis.extraction import Extraction, open_extraction
     from aio_toolkit.dump.split import Split
 
     config = load_config(Extraction.Config, args.config, args.set)
@@ -49,7 +50,7 @@ def main() -> None:
         parser.error("budgets are compared on --test_data and --test_dump")
     split = split_of(args)
     extraction = open_extraction(config, args.model, split, args.out)
-    tasks = chosen_tasks(extraction.loaded.model, args.task)
+    tasks = extraction.tasks(args.task)
     if config.budgets:
         test = Split(args.test_data, args.test_dump, split.tasks)
         print(extraction.compare(tasks, test, args.nj), end="")

@@ -4,7 +4,7 @@ log-mel."""
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import add_corpus, command_parser, corpus_of, parse
+from aio_toolkit.arguments import add_folders, command_parser, parse
 from aio_toolkit.errors import cli
 
 
@@ -12,7 +12,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
     parser.add_argument("--ssl", type=Path, required=True, help="folder of the encoder (stage 3)")
-    add_corpus(parser)
+    add_folders(parser)
     parser.add_argument("--test_set", default="test", help="split to score")
     parser.add_argument("--no_data", action="store_true", help="only the probes of --list")
     parser.add_argument(
@@ -48,12 +48,15 @@ def main() -> None:
     from aio_toolkit.analysis.probe_data import probes_of_data
     from aio_toolkit.analysis.probe_lists import probes_of_lists
     from aio_toolkit.analysis.probe_report import contestants, write_probes
+    from aio_toolkit.dump.split import Corpus
     from aio_toolkit.models.checkpoint import MODEL, load_ssl
+    from aio_toolkit.tasks import load_tasks
 
     ssl = load_ssl(args.ssl / MODEL)
     probes = []
     if not args.no_data:
-        corpus = corpus_of(args)
+        tasks = load_tasks(args.tasks_config)
+        corpus = Corpus(args.data, args.dump, tasks, args.train_set)
         test = corpus.split(args.test_set)
         probes += probes_of_data(corpus.train, test, ssl.provenance, args.max_utts)
     if args.list:

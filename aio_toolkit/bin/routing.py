@@ -23,13 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Load, measure, print."""
     args = parse(build_parser())
-    from aio_toolkit.analysis.routing import show_routing
-    from aio_toolkit.dump.split import DumpDataset
-    from aio_toolkit.models.checkpoint import MODEL, load_aio
+    from aio_toolkit.analysis.routing import analyse_routing
 
-    model = load_aio(args.model / MODEL).model
-    dataset = DumpDataset(split_of(args), model.tasks)
-    print(show_routing(args.model, model, dataset, args.out), end="")
+    split = split_of(args)
+    print(analyse_routing(args.model, split, args.out), end="")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import add_config, add_corpus, command_parser, corpus_of, parse
+from aio_toolkit.arguments import (
+    add_config,
+    add_corpus,
+    add_units,
+    command_parser,
+    corpus_of,
+    parse,
+)
 from aio_toolkit.errors import cli
 
 SCHEMA = "aio_toolkit.training.multitask:MultitaskModule"
@@ -17,9 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ssl", type=Path, default=Path("exp/train_ssl"), help="folder of the encoder (stage 3)"
     )
-    parser.add_argument(
-        "--units", type=Path, default=Path("dump/units"), help="folder of the units (stage 2)"
-    )
+    add_units(parser)
     parser.add_argument("--out", type=Path, required=True, help="experiment folder")
     return parser
 
