@@ -18,7 +18,7 @@ test: setup  ## run the tests
 
 test-all: lint test mutants  ## lint, tests, and whether the tests notice broken code; an hour
 
-mutants: setup  ## break the code in sixty places, one at a time, and see whether a fast test notices
+mutants: setup  ## break the code in a hundred places, one at a time, and see whether a fast test notices
 	@$(PYTHON_OF_VENV) utils/mutants.py
 
 bench: setup  ## measure speed against peers, as ratios in one run; leave the machine alone meanwhile

@@ -14,7 +14,8 @@ def requirements(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "aio_toolkit/__init__.py").read_text(encoding="utf-8"))[1]
+INIT = (ROOT / "aio_toolkit/__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'__version__ = "(.+)"', INIT)[1]
 
 setup(
     name="aio_toolkit",

@@ -13,10 +13,11 @@ import importlib.util
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from aio_toolkit import declarations
-from aio_toolkit.config import Choice
+from aio_toolkit.choice import Choice
 from aio_toolkit.errors import AioError
 
 ROOT = "aio_toolkit"
@@ -26,24 +27,33 @@ _packages: list[str] = [ROOT]
 def use(packages: Iterable[str]) -> None:
     """Look for parts in these packages too.
 
-    A checkpoint never adds one: it only names the parts that it needs.
+    Checkpoints never add one: reading a file must not run code that nobody asked for.
 
     Raises:
         AioError: a package cannot be found.
+
+    >>> use(["no_such_package"])
+    Traceback (most recent call last):
+    aio_toolkit.errors.AioError: parts: there is no package 'no_such_package' on PYTHONPATH. ...
     """
     for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise AioError(
-                f"parts: there is no package '{package}' on PYTHONPATH. "
-                "Correct the name, or add the folder that holds it."
-            )
+        if not _exists(package):
+            problem = f"parts: there is no package '{package}' on PYTHONPATH"
+            remedy = "Correct the name, or add the folder that holds it."
+            raise AioError(f"{problem}. {remedy}")
         if package not in _packages:
             _packages.append(package)
+    # Files may have come since the folders were read.
     _listing.cache_clear()
 
 
 def packages() -> list[str]:
-    """The packages that parts are looked for in, for instance to hand them on to a worker."""
+    """The packages that parts are looked for in, for instance to hand them on to a worker.
+
+    >>> packages()[0]
+    'aio_toolkit'
+    """
+    # A copy: packages are added by `use` alone.
     return list(_packages)
 
 
@@ -61,38 +71,43 @@ def locate(folder: str, kind: str) -> str:
 
     Raises:
         AioError: there is no such part (the nearest name is given), or two packages have one.
+
+    >>> locate("moe/routers", "shared")
+    'aio_toolkit.moe.routers.shared'
+    >>> locate("moe/routers", "shard")
+    Traceback (most recent call last):
+    aio_toolkit.errors.AioError: moe/routers: unknown kind 'shard'. Did you mean 'shared'? ...
     """
     modules = _listing(folder).get(kind, [])
     if len(modules) == 1:
         return modules[0]
     if modules:
-        raise AioError(
-            f"{folder}: two parts are called '{kind}': {' and '.join(modules)}. Rename one file."
-        )
+        both = " and ".join(modules)
+        problem = f"two parts are called '{kind}': {both}"
+        raise AioError(f"{folder}: {problem}. Rename one file.")
+
+    # The file may be there, and be no part.
     for package in _packages:
-        if any(path.stem == kind for path in _files(package, folder)):
-            raise AioError(
-                f"{package}/{folder}/{kind}.py declares no part. A part is exactly one public "
-                f"subclass of the contract in {ROOT}/{folder}/base.py."
-            )
-    known = kinds(folder)
-    near = difflib.get_close_matches(kind, known, n=1, cutoff=0.4)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise AioError(f"{folder}: unknown kind '{kind}'. {hint}Known kinds: {', '.join(known)}.")
+        names = [path.stem for path in _files(package, folder)]
+        if kind in names:
+            problem = f"{package}/{folder}/{kind}.py declares no part"
+            contract = f"{ROOT}/{folder}/base.py"
+            remedy = f"A part is exactly one public subclass of the contract in {contract}."
+            raise AioError(f"{problem}. {remedy}")
+
+    raise AioError(f"{folder}: unknown kind '{kind}'. {_remedy(folder, kind)}")
 
 
 def find_in(folder: str, kind: str) -> Any:
-    """The class of a part of a folder, whose contract is the abstract class with options in its
-    `base.py`."""
-    base = importlib.import_module(f"{ROOT}.{folder.replace('/', '.')}.base")
-    contracts = [
-        member
-        for member in vars(base).values()
-        if inspect.isabstract(member)
-        and member.__module__ == base.__name__
-        and hasattr(member, "Config")
-    ]
-    return find(contracts[0], kind)
+    """The class of a part of a folder, for those who do not know the folder's contract.
+
+    Raises:
+        AioError: as `find`.
+
+    >>> find_in("moe/routers", "shared").__name__
+    'SharedRouter'
+    """
+    return find(_contract(folder), kind)
 
 
 def find[T](contract: type[T], kind: str) -> type[T]:
@@ -104,64 +119,133 @@ def find[T](contract: type[T], kind: str) -> type[T]:
 
     Raises:
         AioError: no such part, or its file does not fulfil the contract; what is missing is named.
+
+    >>> from aio_toolkit.moe.routers.base import Router
+    >>> find(Router, "shared").__name__
+    'SharedRouter'
     """
-    name = locate(folder_of(contract), kind)
-    module = importlib.import_module(name)
-    found = [
-        member
-        for member in vars(module).values()
-        if inspect.isclass(member)
-        and member.__module__ == name
-        and not member.__name__.startswith("_")
-        and issubclass(member, contract)
-    ]
-    if len(found) != 1:
-        names = ", ".join(part.__name__ for part in found) or "none"
-        raise AioError(
-            f"{module.__file__}: a part is exactly one public subclass of {contract.__name__}; "
-            f"here are: {names}."
-        )
-    missing = sorted(getattr(found[0], "__abstractmethods__", ()))
+    folder = folder_of(contract)
+    module = importlib.import_module(locate(folder, kind))
+    part = _only_part(module, contract)
+    # Python itself would refuse to make it too, but not say where the contract is.
+    missing = sorted(getattr(part, "__abstractmethods__", ()))
     if missing:
-        raise AioError(
-            f"{module.__file__}: {found[0].__name__} lacks {', '.join(missing)} of its contract, "
-            f"{contract.__name__} in {contract.__module__.replace('.', '/')}.py."
-        )
-    return found[0]
+        names = ", ".join(missing)
+        where = f"{contract.__name__} in {ROOT}/{folder}/base.py"
+        problem = f"{part.__name__} lacks {names} of its contract"
+        raise AioError(f"{module.__file__}: {problem}, {where}.")
+    return part
 
 
 def build[T](contract: type[T], choice: Choice, *args: Any) -> T:
-    """Make the part that a configuration has chosen, from its options and `args`."""
+    """Make the part that a configuration has chosen, from its options and `args`.
+
+    >>> from aio_toolkit.moe.balances.base import Balance
+    >>> build(Balance, Choice("switch")).config.weight
+    0.01
+    """
     part = find(contract, choice.kind)
-    options = part.Config() if choice.options is None else choice.options  # type: ignore[attr-defined]
-    return part(options, *args)
+    return part(options_of(contract, choice), *args)  # type: ignore[call-arg]
 
 
 def options_of(contract: type, choice: Choice) -> Any:
-    """The options of a choice; the part's defaults where it gives none."""
-    return find(contract, choice.kind).Config() if choice.options is None else choice.options  # type: ignore[attr-defined]
+    """The options of a choice; the part's defaults where it gives none.
+
+    >>> from aio_toolkit.encoders.base import Encoder
+    >>> options_of(Encoder, Choice("transformer")).width
+    192
+    """
+    if choice.options is not None:
+        return choice.options
+    part: Any = find(contract, choice.kind)
+    return part.Config()
 
 
 def folder_of(contract: type) -> str:
-    """The folder of a contract, relative to the package: `moe/routers`."""
-    return contract.__module__.removeprefix(f"{ROOT}.").removesuffix(".base").replace(".", "/")
+    """The folder of a contract, relative to the package.
+
+    >>> from aio_toolkit.moe.routers.base import Router
+    >>> folder_of(Router)
+    'moe/routers'
+    """
+    inside = contract.__module__.removeprefix(f"{ROOT}.")
+    return inside.removesuffix(".base").replace(".", "/")
+
+
+def _exists(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        # The package around it is not there, or this is no name.
+        return False
+
+
+def _remedy(folder: str, kind: str) -> str:
+    """What to do about a kind that there is not."""
+    known = kinds(folder)
+    listed = f"Known kinds: {', '.join(known)}."
+    near = difflib.get_close_matches(kind, known, n=1, cutoff=0.4)
+    if near:
+        return f"Did you mean '{near[0]}'? {listed}"
+    return f"{listed} Those of another package need it named by --parts."
+
+
+def _module(package: str, folder: str, name: str) -> str:
+    dotted = folder.replace("/", ".")
+    return f"{package}.{dotted}.{name}"
+
+
+def _contract(folder: str) -> type:
+    """The abstract class of a folder's `base.py`; of several the one that has options."""
+    base = importlib.import_module(_module(ROOT, folder, "base"))
+    abstract = [
+        member
+        for member in vars(base).values()
+        if inspect.isabstract(member) and member.__module__ == base.__name__
+    ]
+    with_options = [member for member in abstract if hasattr(member, "Config")]
+    return (with_options or abstract)[0]
+
+
+def _only_part[T](module: ModuleType, contract: type[T]) -> type[T]:
+    # By name, as one class may go by two.
+    found = {
+        member.__name__: member
+        for member in vars(module).values()
+        if inspect.isclass(member)
+        and member.__module__ == module.__name__
+        and not member.__name__.startswith("_")
+        and issubclass(member, contract)
+    }
+    if len(found) != 1:
+        names = ", ".join(found) or "none"
+        rule = f"a part is exactly one public subclass of {contract.__name__}"
+        raise AioError(f"{module.__file__}: {rule}; here are: {names}.")
+    (part,) = found.values()
+    return part
 
 
 @functools.cache
 def _listing(folder: str) -> dict[str, list[str]]:
     """Modules by part name; files are read, not imported, so a listing costs milliseconds."""
-    contract = f"{ROOT}.{folder.replace('/', '.')}.base"
+    contract = _module(ROOT, folder, "base")
     found: dict[str, list[str]] = {}
     for package in _packages:
         for path in _files(package, folder):
-            module = f"{package}.{folder.replace('/', '.')}.{path.stem}"
+            module = _module(package, folder, path.stem)
             if declarations.part_class(module, contract) is not None:
-                found.setdefault(path.stem, []).append(module)
+                modules = found.setdefault(path.stem, [])
+                modules.append(module)
     return found
 
 
 def _files(package: str, folder: str) -> list[Path]:
+    """The files of a folder that may hold parts."""
     spec = importlib.util.find_spec(package)
     places = spec.submodule_search_locations if spec else None
-    paths = [path for place in places or () for path in Path(place, folder).glob("*.py")]
-    return [path for path in paths if path.stem != "base" and not path.stem.startswith("_")]
+    found = []
+    for place in places or ():
+        for path in Path(place, folder).glob("*.py"):
+            if path.stem != "base" and not path.stem.startswith("_"):
+                found.append(path)
+    return found

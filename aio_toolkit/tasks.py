@@ -83,7 +83,7 @@ def load_tasks(path: Path) -> dict[str, Task]:
     from aio_toolkit.config import read_yaml
 
     values = read_yaml(path)
-    for key in values:
+    for key in map(str, values):
         if key not in (TASKS_KEY, PARTS_KEY):
             known = f"{TASKS_KEY}, {PARTS_KEY}, base"
             raise AioError(f"{path}: unknown key '{key}'. Known keys here: {known}.")
@@ -93,8 +93,9 @@ def load_tasks(path: Path) -> dict[str, Task]:
     if not entries or not hasattr(entries, "items"):
         raise AioError(f"{path} has no section '{TASKS_KEY}' that names a task.")
     tasks = {}
-    for name, entry in entries.items():
-        tasks[str(name)] = _to_task(str(name), entry, f"{path}: task '{name}'")
+    for key, entry in entries.items():
+        name = str(key)
+        tasks[name] = _to_task(name, entry, f"{path}: task '{name}'")
     _check_targets(tasks.values(), path)
     return tasks
 
@@ -162,6 +163,7 @@ def _to_task(name: str, entry: Any, where: str) -> Task:
         raise AioError(f"{where}: a name consists of letters, digits and underscores. Change it.")
     if not hasattr(entry, "items"):
         raise AioError(f"{where} is not a section of keys.")
+    # A copy, as the section of the kind is taken out of it.
     values = dict(entry)
     kind = _find_kind(values.get("output"), where)
 
@@ -198,6 +200,7 @@ def _check_metrics(task: Task, where: str) -> None:
         raise AioError(f"{where}: key 'metrics' needs one at least: {known}.")
     for metric in task.metrics:
         try:
+            # Found, not imported: whether it takes such answers is for its scorer to say.
             parts.locate("scoring/metrics", metric)
         except AioError as error:
             raise AioError(f"{where}: key 'metrics': {error}") from None

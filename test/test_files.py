@@ -51,7 +51,9 @@ def test_a_file_gets_the_mode_that_open_gives(tmp_path):
     with atomic_path(tmp_path / "a") as temporary:
         temporary.write_text("a")
     (tmp_path / "b").write_text("b")
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "b").stat().st_mode
+    )
 
 
 def test_json_comes_back(tmp_path):

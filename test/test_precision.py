@@ -18,7 +18,12 @@ def test_the_cpu_has_the_instructions_that_the_kernel_lists():
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [({"avx512_f": True, "amx_bf16": False}, False), ({}, False), ({"amx_bf16": True}, True), ({"bf16": True}, True)],
+    [
+        ({"avx512_f": True, "amx_bf16": False}, False),
+        ({}, False),
+        ({"amx_bf16": True}, True),
+        ({"bf16": True}, True),
+    ],
 )
 def test_any_instruction_for_bfloat16_counts_and_none_other(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)

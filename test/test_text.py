@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from aio_toolkit.errors import AioError
-from aio_toolkit.text import Vocabulary, train_vocabulary
+from aio_toolkit.text import Vocabulary, train_sentencepiece
 
 
 @pytest.mark.parametrize("text", ["red cat sees dog", "chien", "blue blue blue"])
@@ -17,7 +17,13 @@ def test_special_tokens_have_their_places(vocabulary):
     assert vocabulary.tokens[0] == "<blank>"
     assert vocabulary.tokens[1] == "<unk>"
     assert vocabulary.tokens[-3:] == ("<asr>", "<st>", "<eos>")
-    assert vocabulary.decode([0, vocabulary.start("st"), *vocabulary.encode("cat"), vocabulary.eos]) == "cat"
+    ids = [0, vocabulary.start("st"), *vocabulary.encode("cat"), vocabulary.eos]
+    assert vocabulary.decode(ids) == "cat"
+
+
+def test_every_task_has_a_start_token_of_its_own(vocabulary):
+    tokens = [vocabulary.tokens[vocabulary.start(task)] for task in ("st", "asr")]
+    assert tokens == ["<st>", "<asr>"]
 
 
 def test_survives_pickling(vocabulary):
@@ -27,24 +33,76 @@ def test_survives_pickling(vocabulary):
     assert copy.encode("red cat") == vocabulary.encode("red cat")
 
 
-def test_reads_back_what_training_wrote(tmp_path):
-    made = train_vocabulary(["a b c", "l'été à noël"], 20, tmp_path)
+def make(*sentences: str, vocab_size: int = 10, tasks: tuple[str, ...] = ("asr",)) -> Vocabulary:
+    return Vocabulary.of_model(train_sentencepiece(sentences, vocab_size), tasks)
+
+
+def test_reads_back_what_was_saved(tmp_path):
+    made = make("a b c", "l'été à noël", vocab_size=20)
+    made.save(tmp_path)
     assert Vocabulary.load(tmp_path) == made
     assert made.decode(made.encode("l'été")) == "l'été"
 
 
+# --- tasks come and go ---
+
+
+@pytest.mark.parametrize("tasks", [(), ("asr",), ("asr", "st", "sum", "qa")])
+def test_every_piece_is_decoded_whatever_the_number_of_tasks(tasks):
+    """Start tokens are counted in the vocabulary at hand, not among today's tasks."""
+    vocabulary = make("a b c d e", tasks=tasks)
+    assert len(vocabulary) == 1 + 10 + len(tasks) + 1
+    last_piece = vocabulary.num_pieces
+    assert vocabulary.tokens[last_piece] not in ("<asr>", "<eos>")
+    assert vocabulary.decode([last_piece]) == vocabulary.tokens[last_piece].replace("▁", "")
+    assert vocabulary.decode(vocabulary.encode("e d c")) == "e d c"
+
+
+def test_a_vocabulary_is_read_as_it_is_however_many_tasks_there_are_by_now(tmp_path):
+    old = make("a b c d e", tasks=("asr",))
+    old.save(tmp_path)
+    assert Vocabulary.load(tmp_path).tokens == old.tokens
+
+
+def test_a_task_that_the_vocabulary_was_made_without_is_named():
+    with pytest.raises(AioError, match="made without task 'st'. Delete .* run stage 2 again"):
+        make("a b c d e").start("st")
+
+
+# --- errors ---
+
+
 def test_token_list_of_another_model_is_refused(tmp_path):
-    train_vocabulary(["a b c d e"], 10, tmp_path)
+    make("a b c d e").save(tmp_path)
     (tmp_path / "tokens.txt").write_text("<blank>\nx\n")
+    with pytest.raises(AioError, match="tokens.txt does not match .*bpe.model"):
+        Vocabulary.load(tmp_path)
+
+
+@pytest.mark.parametrize("end", [("asr", "<eos>"), ("<asr>",), ("<asr>", "<st>")])
+def test_a_list_that_does_not_end_in_start_tokens_and_the_end_is_refused(tmp_path, end):
+    vocabulary = make("a b c d e")
+    vocabulary.save(tmp_path)
+    lines = [*vocabulary.tokens[:-2], *end]
+    (tmp_path / "tokens.txt").write_text("\n".join(lines) + "\n")
     with pytest.raises(AioError, match="does not match"):
         Vocabulary.load(tmp_path)
 
 
-def test_impossible_size_names_the_option(tmp_path):
+@pytest.mark.parametrize("name", ["bpe.model", "tokens.txt"])
+def test_a_missing_file_is_named_with_its_stage(tmp_path, name):
+    make("a b c d e").save(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(AioError, match=f"{name} does not exist. Run stage 2"):
+        Vocabulary.load(tmp_path)
+
+
+def test_impossible_size_names_the_option():
     with pytest.raises(AioError, match="--vocab_size 5000"):
-        train_vocabulary(["a b c"], 5000, tmp_path)
+        train_sentencepiece(["a b c"], 5000)
 
 
-def test_no_text_is_an_error(tmp_path):
+@pytest.mark.parametrize("sentences", [[], ["", ""]])
+def test_no_text_is_an_error(sentences):
     with pytest.raises(AioError, match="no text"):
-        train_vocabulary([], 10, tmp_path)
+        train_sentencepiece(sentences, 10)

@@ -17,6 +17,7 @@ from aio_toolkit.answers.base import Units
 from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.codec.base import CodecFingerprint
 from aio_toolkit.config import Choice, from_values
+from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance, write_data_dir
 from aio_toolkit.dump.arks import write_ark
 from aio_toolkit.dump.fingerprints import Provenance, claim_dump
@@ -33,14 +34,23 @@ from aio_toolkit.moe.mixture import MoE
 from aio_toolkit.ssl.base import CodeSizes
 from aio_toolkit.tasks import Task, load_tasks
 
+TASKS_YAML = Path(__file__).parents[1] / "egs/TEMPLATE/conf/tasks.yaml"
 # The tasks of all recipes, by name.
-ALL = load_tasks(Path(__file__).parents[1] / "egs/TEMPLATE/conf/tasks.yaml")
+ALL = load_tasks(TASKS_YAML)
 
 
 def named(*names: str) -> list[Task]:
     """Tasks by their names."""
     return [ALL[name] for name in names]
 
+
+Known = Mapping[str, Task]
+# What is answered where that is no audio.
+ANSWERS = {
+    "asr": {"text": "red cat sees dog"},
+    "st": {"text.fr": "chat voit chien"},
+    "tag": {"tags": "dog bark"},
+}
 
 # Keys that cut stage 3 to eight steps of a tiny model.
 SSL_OVERRIDES = [
@@ -242,7 +252,7 @@ def write_split(
     utterances: Sequence[Utterance],
     arrays: Mapping[str, Mapping[str, np.ndarray]],
     provenance: Provenance = PROVENANCE,
-    tasks: Mapping[str, Task] = ALL,
+    tasks: Known = ALL,
 ) -> Split:
     """A data dir and its dump: `arrays` by the archive's name, then by utterance id."""
     data, dump = root / "data" / split, root / "dump" / split
@@ -256,12 +266,13 @@ def write_split(
     return Split(data, dump, tasks)
 
 
-def utterance(name: str, id: str, frames: int, speaker: str = "s", absent: int = 0) -> Utterance:
+def utterance(
+    name: str, id: str, frames: int, speaker: str = "s", absent: int = 0, known: Known = ALL
+) -> Utterance:
     """An utterance of any task; the last `absent` of its audio targets are not there."""
-    task = ALL[name]
-    texts = {"asr": {"text": "red cat sees dog"}, "st": {"text.fr": "chat voit chien"}}
+    task = known[name]
     present = task.targets[: len(task.targets) - absent]
-    answers = texts.get(name) or dict.fromkeys(present, "none.wav")
+    answers = ANSWERS.get(name) or dict.fromkeys(present, "none.wav")
     return Utterance(id, task, speaker, "none.wav", frames * 320, answers)
 
 
@@ -269,37 +280,58 @@ def write_dump(
     root: Path,
     splits: Sequence[str] = ("train", "dev"),
     num: int = 6,
-    V: int = CODEBOOK_SIZE,
     tasks: Sequence[str] = ("asr", "sep"),
-    front_end: FrontEndFingerprint = FRONT_END,
+    known: Known = ALL,
+    provenance: Provenance = PROVENANCE,
     predictable: bool = False,
+    waves: bool = False,
 ) -> tuple[Path, Path]:
     """Data dirs and dumps of random features and codes, `num` utterances of each task.
 
     No sound has a third source. `predictable` utterances say one thing all along: any of their
-    frames tells the codes of every other. Returns (data, dump).
+    frames tells the codes of every other. With `waves`, which are noise, the data can be decoded
+    too. Returns (data, dump).
     """
     rng = np.random.default_rng(0)
-    Q, sound_VF = NUM_CODEBOOKS, rng.standard_normal((V, NUM_FEATURES)).astype(np.float32)
-    provenance = Provenance(dataclasses.replace(CODEC, codebook_size=V), front_end)
+    Q, V = provenance.codec.num_codebooks, provenance.codec.codebook_size
+    sound_VF = rng.standard_normal((V, NUM_FEATURES)).astype(np.float32)
     for split in splits:
         utterances: list[Utterance] = []
         arrays: dict[str, dict[str, np.ndarray]] = {"feats": {}, "codes_wav": {}}
         for index in range(num):
             T = int(rng.integers(20, 30))
             for task in tasks:
-                key = f"{task}-{split}-{index}"
-                absent = int(task == "sound")
-                made = utterance(task, key, T, f"s{index}", absent)
-                utterances.append(made)
-                arrays["feats"][key] = rng.standard_normal((T, NUM_FEATURES)).astype(np.float32)
-                arrays["codes_wav"][key] = rng.integers(0, V, (T, Q))
-                for target in made.answers if made.task.output == "audio" else ():
-                    codes = arrays.setdefault(f"codes_{target}", {})
-                    codes[key] = rng.integers(0, V, (T, Q))
+                key, absent = f"{task}-{split}-{index}", int(task == "sound")
+                made = utterance(task, key, T, f"s{index}", absent, known)
+                utterances.append(with_wave(made, root / "waves") if waves else made)
+                feats_TF = rng.standard_normal((T, NUM_FEATURES)).astype(np.float32)
+                codes_TQ = rng.integers(0, V, (T, Q))
                 if predictable:
-                    said = int(rng.integers(V))
-                    arrays["feats"][key][:] = sound_VF[said]
-                    arrays["codes_wav"][key][:] = said
-        write_split(root, split, utterances, arrays, provenance)
+                    codes_TQ[:] = said = int(rng.integers(V))
+                    feats_TF[:] = sound_VF[said]
+                arrays["feats"][key], arrays["codes_wav"][key] = feats_TF, codes_TQ
+                for source in made_of(made):
+                    of_source = arrays.setdefault(f"codes_{source}", {})
+                    of_source[key] = rng.integers(0, V, (T, Q))
+        write_split(root, split, utterances, arrays, provenance, known)
     return root / "data", root / "dump"
+
+
+def made_of(utterance: Utterance) -> list[str]:
+    """The sources whose codes stage 2 would write."""
+    if utterance.task.output != "audio":
+        return []
+    residual = utterance.task.options.residual
+    return [*utterance.answers, residual] if residual else list(utterance.answers)
+
+
+def with_wave(utterance: Utterance, folder: Path) -> Utterance:
+    """The utterance with a file of noise for its input, and for each of its sources."""
+    path, rng = folder / f"{utterance.id}.wav", np.random.default_rng(1)
+    wave_S = 0.1 * rng.standard_normal(utterance.num_samples).astype(np.float32)
+    write_wav(path, wave_S, CODEC.sample_rate)
+    answers = {
+        target: str(path) if answer == "none.wav" else answer
+        for target, answer in utterance.answers.items()
+    }
+    return dataclasses.replace(utterance, wav=str(path), answers=answers)

@@ -62,7 +62,10 @@ def balance(kind: str, **options: Any) -> dict[str, Any]:
 def aio_module(
     model: AioModel | StubModel, task_weights: dict[str, float] | None = None
 ) -> MultitaskModule:
-    return MultitaskModule(model, AdamWCosine.Config(), task_weights)
+    module = MultitaskModule(model, AdamWCosine.Config(), task_weights)
+    # What a step asks of a trainer; `train_on` gives it a real one.
+    module.trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1)
+    return module
 
 
 def ssl_module(model: SslModel) -> PretrainModule:

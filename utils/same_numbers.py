@@ -13,7 +13,6 @@ import contextlib
 import functools
 import hashlib
 import importlib
-import importlib.util
 import json
 import math
 import os
@@ -23,13 +22,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from same_numbers_dialects import DIALECTS, ITEMS, NOW, rename_item
+from same_numbers_dialects import DIALECTS, ITEMS, NOW, draws_of_the_reference, rename_item
 from same_numbers_files import Value, kind_of, read_values, write_inputs
 from same_numbers_matrix import CODEC, Step, matrix
 
@@ -146,33 +144,6 @@ def run_step(step: Step) -> None:
         sys.argv = line
         with draws_of_the_reference(line[0]):
             module.main()
-
-
-@contextlib.contextmanager
-def draws_of_the_reference(command: str) -> Iterator[None]:
-    """Let stage 4 of later checkouts begin with the random numbers that e2673a6 began with.
-
-    That commit loaded the codec between seeding and making the model, and the codec's initial
-    weights, overwritten at once, moved the generator on.
-    """
-    import lightning
-
-    seed_everything = lightning.seed_everything
-
-    def seed_and_make_codec(seed: int) -> int:
-        from aio_toolkit.codec.base import load_codec
-
-        seeded = seed_everything(seed)
-        load_codec("codec")
-        return seeded
-
-    later = importlib.util.find_spec("aio_toolkit.parts") is not None
-    try:
-        if later and command in ("train_aio", "adapt"):
-            lightning.seed_everything = seed_and_make_codec
-        yield
-    finally:
-        lightning.seed_everything = seed_everything
 
 
 def store(step: Step, out: Path) -> dict[str, dict[str, Any]]:

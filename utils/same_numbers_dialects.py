@@ -4,9 +4,11 @@ Everything here is said in the words of commit e2673a6. A checkout of another ag
 tables translate to it, an entry a line, so that one matrix of runs fits all checkouts.
 """
 
+import contextlib
+import importlib.util
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 REFERENCE, NOW = DIALECTS = ("e2673a6", "now")
 
@@ -200,3 +202,30 @@ class CommandLines:
         special = f"{command} {option}"
         name = rename(OPTIONS, special if special in OPTIONS else option, self.dialect)
         return [name.removeprefix(f"{command} "), *values] if name else []
+
+
+@contextlib.contextmanager
+def draws_of_the_reference(command: str) -> Iterator[None]:
+    """Let stage 4 of later checkouts begin with the random numbers that e2673a6 began with.
+
+    That commit loaded the codec between seeding and making the model, and the codec's initial
+    weights, overwritten at once, moved the generator on.
+    """
+    import lightning
+
+    seed_everything = lightning.seed_everything
+
+    def seed_and_make_codec(seed: int) -> int:
+        from aio_toolkit.codec.base import load_codec
+
+        seeded = seed_everything(seed)
+        load_codec("codec")
+        return seeded
+
+    later = importlib.util.find_spec("aio_toolkit.parts") is not None
+    try:
+        if later and command in ("train_aio", "adapt"):
+            lightning.seed_everything = seed_and_make_codec
+        yield
+    finally:
+        lightning.seed_everything = seed_everything

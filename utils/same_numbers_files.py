@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,21 +40,26 @@ def write_inputs(folder: Path) -> None:
     for split, count in SPLITS.items():
         tables: dict[str, dict[str, str]] = defaultdict(dict)
         for task, number in itertools.product(TARGETS, range(count)):
-            _add_utterance(tables, rng, folder, f"data/{split}", task, number)
+            _add_utterance(_Utterance(task, number, folder, f"data/{split}"), tables, rng)
         for name, table in tables.items():
             lines = "".join(f"{key} {table[key]}\n" for key in sorted(table))
             (folder / "data" / split / name).write_text(lines, encoding="utf-8")
 
 
+class _Utterance(NamedTuple):
+    """Which utterance, the working folder, and its data dir from there."""
+
+    task: str
+    number: int
+    folder: Path
+    data: str
+
+
 def _add_utterance(
-    tables: dict[str, dict[str, str]],
-    rng: np.random.Generator,
-    folder: Path,
-    data: str,
-    task: str,
-    number: int,
+    utterance: _Utterance, tables: dict[str, dict[str, str]], rng: np.random.Generator
 ) -> None:
     """Write the waves of one utterance and enter it in the files of its data dir."""
+    task, number, folder, data = utterance
     key = f"{task}-{number:02}"
     num_samples = int(rng.integers(int(0.4 * RATE), int(0.9 * RATE)))
     waves = {target: _sound(rng, num_samples) for target in TARGETS[task]}

@@ -133,7 +133,9 @@ def _steps(run: CommandLines) -> Iterator[tuple]:
     parts = run.extract("aio/per_task", ["asr", "sep"], "extracted")
     yield "extracted", [parts], "*/model.pt"
 
-    def decoding(model: str, name: str, tasks: Iterable[str], settings: Iterable[str] = ()):
+    def decoding(
+        model: str, name: str, tasks: Iterable[str], settings: Iterable[str] = ()
+    ) -> tuple[str, list[list[str]]]:
         folder = f"decode/{name}"
         return folder, [run.decode(model, folder, settings), run.score(folder, tasks)]
 

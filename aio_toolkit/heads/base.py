@@ -27,6 +27,11 @@ class Frames:
         task: the task of all rows.
         wave_BS: the input, zero on padding; None in training.
         samples_B: real samples of each row; None in training.
+
+    >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
+    >>> frames = Frames(torch.zeros(2, 5, 8), torch.tensor([5, 3]), torch.zeros(2, 5, 80), asr)
+    >>> frames.task.name, frames.wave_BS is None
+    ('asr', True)
     """
 
     h_BTD: torch.Tensor
@@ -42,6 +47,26 @@ class Head(nn.Module, ABC):
 
     A head is made as `Head(config, width, tasks, units)`: its options, the width of the backbone,
     its tasks, and the units of its kind of answer (`answers.base.Units`).
+
+    >>> class Mean(Head):
+    ...     def __init__(self, config: Head.Config, width: int, tasks: Sequence[Task], units: Any):
+    ...         super().__init__(config, width, tasks, units)
+    ...         self.linear = nn.Linear(width, 1)
+    ...
+    ...     def loss(self, frames: Frames, target: torch.Tensor) -> Loss:
+    ...         answer_B1 = self.linear(frames.h_BTD.mean(1))
+    ...         return Loss((answer_B1[:, 0] - target).square().mean())
+    ...
+    ...     def add_task(self, task: Task) -> list[nn.Parameter]:
+    ...         return []
+    ...
+    ...     def keep(self, task: Task) -> None:
+    ...         pass
+    >>> age = Task("age", "age of the speaker", "number", ("age",), ("error",))
+    >>> head = Mean(Head.Config(), 8, [age], units=None)
+    >>> frames = Frames(torch.randn(2, 5, 8), torch.tensor([5, 5]), torch.zeros(2, 5, 80), age)
+    >>> head.loss(frames, torch.tensor([30.0, 70.0])).total.shape
+    torch.Size([])
     """
 
     @dataclass

@@ -1,4 +1,4 @@
-"""Which estimate is which source. Letters: B batch, N sources."""
+"""Which estimate is which source. Letters: B batch, N sources, P permutations."""
 
 import itertools
 
@@ -6,8 +6,10 @@ import torch
 
 
 def best_order(cost_BNN: torch.Tensor) -> torch.Tensor:
-    """For each estimate the target (B, N) it is to meet, at the least total cost (PIT, Yu et al.
-    2017).
+    """For each estimate the target (B, N) that it is to meet, at the least total cost.
+
+    Permutation-invariant training (Yu et al. 2017); all orders are tried, which is cheap for the
+    few sources of a mixture.
 
     Args:
         cost_BNN: cost of estimate n (first) for target m (second).
@@ -16,7 +18,11 @@ def best_order(cost_BNN: torch.Tensor) -> torch.Tensor:
     tensor([[1, 0]])
     """
     N = cost_BNN.shape[1]
-    orders_PN = torch.tensor(list(itertools.permutations(range(N))), device=cost_BNN.device)
-    estimate_N = torch.arange(N, device=cost_BNN.device)
-    cost_BP = cost_BNN[:, estimate_N, orders_PN].sum(-1)
-    return orders_PN[cost_BP.argmin(1)]
+    device = cost_BNN.device
+    orders = list(itertools.permutations(range(N)))
+    orders_PN = torch.tensor(orders, device=device)
+
+    estimate_N = torch.arange(N, device=device)
+    cost_BPN = cost_BNN[:, estimate_N, orders_PN]
+    best_B = cost_BPN.sum(-1).argmin(1)
+    return orders_PN[best_B]

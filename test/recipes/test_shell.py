@@ -1,4 +1,4 @@
-"""The scripts around the stages: options, help, and what a stage says when its inputs are not there."""
+"""The scripts around the stages: options, help, and what is said when inputs are not there."""
 
 import argparse
 import importlib
@@ -112,7 +112,7 @@ def test_help_prints_the_message(script: Path) -> None:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """A corpus folder beside the template, in a checkout whose Python only says what it was asked to run."""
+    """A corpus folder beside the template; its Python only says what it was asked to run."""
     for folder in ("egs/TEMPLATE", "utils"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     venv = tmp_path / "tools/venv"

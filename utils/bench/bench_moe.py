@@ -108,7 +108,7 @@ def ours(num_experts: int) -> nn.Module:
 class LoopExperts(nn.Module):
     """The same layer with a loop over experts, each picking its tokens."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         sizes = RouterSizes(WIDTH, TASKS, EXPERTS, TOP_K)
         self.router = PerTaskRouter(PerTaskRouter.Config(), sizes)

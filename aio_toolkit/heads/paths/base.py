@@ -5,7 +5,6 @@ Besides the letters of `heads.base`: D' width of a source's frames.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, ClassVar
 
 import torch
@@ -24,11 +23,21 @@ class SourceFrames:
         g_BNTD: frames of each source.
         mixture_BTC: codec latents of the input, zero on padding.
         valid_BT: which frames are real.
+
+    >>> valid_BT = torch.ones(1, 5, dtype=torch.bool)
+    >>> frames = SourceFrames(torch.zeros(1, 2, 5, 8), torch.zeros(1, 5, 4), valid_BT)
+    >>> frames.num_sources
+    2
     """
 
     g_BNTD: torch.Tensor
     mixture_BTC: torch.Tensor
     valid_BT: torch.Tensor
+
+    @property
+    def num_sources(self) -> int:
+        """Sources N."""
+        return self.g_BNTD.shape[1]
 
 
 class CodePath(nn.Module, ABC):
@@ -37,6 +46,17 @@ class CodePath(nn.Module, ABC):
     Attributes:
         modes: the values of `audio.mode`, in decoding, that this path answers.
         weight: weight of its loss.
+
+    >>> from aio_toolkit import parts
+    >>> from aio_toolkit.codec.base import CodecFingerprint
+    >>> from aio_toolkit.config import Choice
+    >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 4)
+    >>> units = CodecUnits(codec, torch.randn(2, 16, 4), torch.zeros(2, dtype=torch.long))
+    >>> path = parts.build(CodePath, Choice("latent"), 8, units)
+    >>> valid_BT = torch.ones(1, 5, dtype=torch.bool)
+    >>> frames = SourceFrames(torch.randn(1, 3, 5, 8), torch.randn(1, 5, 4), valid_BT)
+    >>> path.costs(frames, torch.randint(16, (1, 3, 5, 2))).shape
+    torch.Size([1, 3, 3])
     """
 
     modes: ClassVar[tuple[str, ...]]

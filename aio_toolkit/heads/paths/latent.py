@@ -1,5 +1,9 @@
-"""The codec's latent of every source, which its quantizer turns into codes."""
+"""The codec's latent of every source, which its quantizer turns into codes.
 
+Letters: see `heads.paths.base`.
+"""
+
+import math
 from dataclasses import dataclass
 from typing import override
 
@@ -21,9 +25,19 @@ class LatentPath(CodePath):
 
     It knows how near two codes are, which classes do not, and what it leaves alone of the mixture
     keeps its phase.
+
+    >>> from aio_toolkit.codec.base import CodecFingerprint
+    >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 4)
+    >>> units = CodecUnits(codec, torch.randn(2, 16, 4), torch.zeros(2, dtype=torch.long))
+    >>> path = LatentPath(LatentPath.Config(), 8, units)
+    >>> valid_BT = torch.ones(1, 5, dtype=torch.bool)
+    >>> frames = SourceFrames(torch.randn(1, 2, 5, 8), torch.ones(1, 5, 4), valid_BT)
+    >>> path.latents(frames)[0, 0, 0]  # it starts from even shares of the mixture
+    tensor([0.5000, 0.5000, 0.5000, 0.5000], grad_fn=<SelectBackward0>)
     """
 
     modes = ("latent",)
+    embedding_QVC: torch.Tensor
 
     @dataclass
     class Config(CodePath.Config):
@@ -41,53 +55,89 @@ class LatentPath(CodePath):
         # The mixture, evenly shared, is where the estimates start.
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        embedding_QVC = units.embedding_QVC.clone()
         # A checkpoint has them among the units.
-        self.register_buffer("embedding_QVC", units.embedding_QVC.clone(), persistent=False)
+        self.register_buffer("embedding_QVC", embedding_QVC, persistent=False)
 
     @override
+    @torch.no_grad()
     def costs(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> torch.Tensor:
         """Squared error of the latents."""
-        with torch.no_grad():
-            return latent_errors(*self._pair(frames, target_BNTQ))
+        estimate_BNTC, true_BNTC = self._pair(frames, target_BNTQ)
+        return latent_errors(estimate_BNTC, true_BNTC)
 
     @override
     def loss(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> Loss:
         """Mean log of error over energy: the negative SNR of the latents, which follows that of the
         waves."""
         estimate_BNTC, true_BNTC = self._pair(frames, target_BNTQ)
-        floor_B1 = FLOOR * frames.mixture_BTC.square().sum((1, 2))[:, None] + 1e-6
-        error_BN = (estimate_BNTC - true_BNTC).square().sum((2, 3)) + floor_B1
-        energy_BN = true_BNTC.square().sum((2, 3)) + floor_B1
-        log_ratio = (error_BN / energy_BN).log().mean()
-        snr_db = -10 * log_ratio.detach() / torch.tensor(10.0).log().item()
-        return Loss(log_ratio, {"latent_snr": snr_db})
+        # Without a floor the log of a silent target's error would rule the batch.
+        mixture_B = _energy(frames.mixture_BTC)
+        floor_B1 = FLOOR * mixture_B[:, None] + 1e-6
+        error_BN = _energy(estimate_BNTC - true_BNTC) + floor_B1
+        energy_BN = _energy(true_BNTC) + floor_B1
+
+        ratio_BN = error_BN / energy_BN
+        loss_BN = ratio_BN.log()
+        total = loss_BN.mean()
+        nepers = -total.detach()
+        snr_db = 10 * nepers / math.log(10.0)
+        rows_B = loss_BN.detach().mean(1)
+        return Loss(total, {"latent_snr": snr_db}, rows_B)
 
     @override
     def waves(self, frames: SourceFrames, codec: Codec, mode: str) -> torch.Tensor:
+        """Waves of the codes that the codec's quantizer makes of the estimated latents."""
         latents_BNTC = self.latents(frames)
-        codes_MTQ = codec.quantize(latents_BNTC.flatten(0, 1))
-        return codec.decode(codes_MTQ).unflatten(0, latents_BNTC.shape[:2])
+        latents_MTC = latents_BNTC.flatten(0, 1)
+        # All codebooks, also those that no class path predicts.
+        codes_MTQ = codec.quantize(latents_MTC)
+        waves_MS = codec.decode(codes_MTQ)
+        return waves_MS.unflatten(0, latents_BNTC.shape[:2])
 
     def latents(self, frames: SourceFrames) -> torch.Tensor:
         """Estimated latents (B, N, T, C) of each source."""
-        mask_BNTC, rest_BNTC = self.linear(self.norm(frames.g_BNTD)).float().chunk(2, dim=-1)
-        share = 1 / frames.g_BNTD.shape[1]
-        return (mask_BNTC + share) * frames.mixture_BTC[:, None] + rest_BNTC
+        normed_BNTD = self.norm(frames.g_BNTD)
+        # In float32, as targets are: the loss is of the difference of the two.
+        both_BNTX = self.linear(normed_BNTD).float()
+        mask_BNTC, rest_BNTC = both_BNTX.chunk(2, dim=-1)
+        even_share = 1 / frames.num_sources
+        share_BNTC = mask_BNTC + even_share
+        mixture_B1TC = frames.mixture_BTC[:, None]
+        return share_BNTC * mixture_B1TC + rest_BNTC
 
     def embed(self, code_BNTQ: torch.Tensor) -> torch.Tensor:
-        """The codec's latents (B, N, T, C) of codes."""
-        codebooks = range(code_BNTQ.shape[-1])
-        return sum(F.embedding(code_BNTQ[..., q], self.embedding_QVC[q]) for q in codebooks)
+        """The codec's latents (B, N, T, C) of codes: sums over codebooks."""
+        vectors = []
+        for q in range(code_BNTQ.shape[-1]):
+            code_BNT = code_BNTQ[..., q]
+            vectors.append(F.embedding(code_BNT, self.embedding_QVC[q]))
+        return sum(vectors)  # type: ignore[return-value]
 
     def _pair(
         self, frames: SourceFrames, target_BNTQ: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Estimated and true latents (B, N, T, C), zero on padding."""
         valid_B1T1 = frames.valid_BT[:, None, :, None]
-        return self.latents(frames) * valid_B1T1, self.embed(target_BNTQ) * valid_B1T1
+        estimate_BNTC = self.latents(frames) * valid_B1T1
+        true_BNTC = self.embed(target_BNTQ) * valid_B1T1
+        return estimate_BNTC, true_BNTC
 
 
 def latent_errors(estimate_BNTC: torch.Tensor, true_BMTC: torch.Tensor) -> torch.Tensor:
     """Squared error (B, N, M) of every estimate against every target, summed over frames and
-    channels."""
-    return torch.cdist(estimate_BNTC.flatten(2), true_BMTC.flatten(2)).square()
+    channels.
+
+    >>> ones_TC = torch.ones(3, 2)
+    >>> latent_errors(ones_TC[None, None], torch.stack([ones_TC, 3 * ones_TC])[None]).round()
+    tensor([[[ 0., 24.]]])
+    """
+    estimate_BNX = estimate_BNTC.flatten(2)
+    true_BMX = true_BMTC.flatten(2)
+    distance_BNM = torch.cdist(estimate_BNX, true_BMX)
+    return distance_BNM.square()
+
+
+def _energy(x_XTC: torch.Tensor) -> torch.Tensor:
+    """Sum of squares over frames and channels."""
+    return x_XTC.square().sum((-2, -1))

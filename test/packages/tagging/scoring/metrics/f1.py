@@ -10,6 +10,7 @@ from aio_toolkit.scoring.metrics.base import Metric
 class F1(Metric):
     """Twice the hits over tags given and tags true."""
 
+    kinds = ("tags",)
     title = "F1"
     unit = "%"
     columns = ("hits", "given", "true")
