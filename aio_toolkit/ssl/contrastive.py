@@ -75,7 +75,10 @@ class Contrastive(Objective):
 
         # The own target comes first, so class 0 is the right answer of every frame.
         own_M1C = target_MC[:, None]
-        candidate_MXC = torch.cat([own_M1C, target_MC[other_MN]], dim=1)
+        # A frame is a distractor many times. Unlike indexing, `F.embedding` adds up the gradients
+        # of all its uses in a fixed order, on several threads too.
+        other_MNC = F.embedding(other_MN, target_MC)
+        candidate_MXC = torch.cat([own_M1C, other_MNC], dim=1)
         cosine_MX1 = candidate_MXC @ context_MC[..., None]
         logit_MX = cosine_MX1[..., 0] / config.temperature
         total, figures = _identify(logit_MX[exists_M])
