@@ -10,7 +10,6 @@ MODULES = (
     "aio_toolkit",
     "torch",
     "torchaudio",
-    "torchdata.stateful_dataloader",
     "espnet2",
     "dac",
     "lightning",
@@ -27,6 +26,7 @@ MODULES = (
     "yaml",
     "espeakng_loader",
     "matplotlib",
+    "sklearn",
     "tqdm",
     "safetensors",
 )

@@ -1,5 +1,6 @@
 """tools/: finding Python, refusing early, and recognising what is done."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -253,3 +254,19 @@ def test_make_lists_its_targets() -> None:
     ).stdout
     for target in ("setup", "demo", "test", "lint", "format", "clean"):
         assert f"make {target} " in listing
+
+
+def test_the_check_imports_every_direct_dependency_and_no_other(monkeypatch):
+    """A requirement that is dropped, or comes, changes the list in check_install.py too."""
+    from importlib.metadata import packages_distributions
+
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import check_install
+
+    lines = (ROOT / "tools/requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = {re.split("[=<>]", line)[0] for line in lines if line and line[0] != "#"}
+    distributions = packages_distributions()
+    checked = set()
+    for module in check_install.MODULES:
+        checked |= {name.lower().replace("_", "-") for name in distributions[module]}
+    assert checked == required | {"aio-toolkit"}
