@@ -14,9 +14,11 @@ demo: setup  ## run egs/mini_aio from data to tables of results and routing, on 
 	@egs/mini_aio/run.sh --stage 1 --stop_stage 7
 
 test: setup  ## run the tests
-	@$(PYTHON_OF_VENV) -m pytest
+	@$(PYTHON_OF_VENV) -m pytest -m "not all"
 
-test-all: lint test mutants  ## lint, tests, and whether the tests notice broken code; an hour
+test-all: lint setup  ## lint, all tests, and whether the tests notice broken code; an hour or two
+	@$(PYTHON_OF_VENV) -m pytest
+	@$(PYTHON_OF_VENV) utils/mutants.py
 
 mutants: setup  ## break the code in a hundred places, one at a time, and see whether a fast test notices
 	@$(PYTHON_OF_VENV) utils/mutants.py

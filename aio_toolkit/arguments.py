@@ -136,11 +136,22 @@ def add_units(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add `--data` and the file of its tasks; `purpose` says what the data dir is for.
+
+    >>> parser = command_parser("Route.")
+    >>> add_data(parser, "to route")
+    >>> str(parser.parse_args(["--data", "data/dev"]).data)
+    'data/dev'
+    """
+    parser.add_argument("--data", type=Path, required=True, help=f"data dir {purpose}")
+    add_tasks(parser)
+
+
 def add_split(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Add what `split_of` reads; `purpose` says what the data dir is for."""
-    parser.add_argument("--data", type=Path, required=True, help=f"data dir {purpose}")
+    add_data(parser, purpose)
     parser.add_argument("--dump", type=Path, required=True, help="its dump (stage 2)")
-    add_tasks(parser)
 
 
 def split_of(args: argparse.Namespace) -> "Split":

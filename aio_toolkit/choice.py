@@ -50,3 +50,17 @@ def each_of(folder: str, nested: str = "Config") -> Any:
     # Empty by default: only whoever reads a configuration asks which parts there are.
     metadata = {"each_of": folder, "nested": nested}
     return field(default_factory=dict, metadata=metadata)
+
+
+def map_of(folder: str) -> Any:
+    """A field that holds choices of parts of a folder under names that the user gives.
+
+    >>> from aio_toolkit.config import load_config
+    >>> @dataclass
+    ... class Config:
+    ...     mixing: dict = map_of("data/mixing")
+    >>> config = load_config(Config, None, ["mixing.sep={kind: speakers, speakers: {level_db: 2}}"])
+    >>> config.mixing["sep"].options.level_db
+    2.0
+    """
+    return field(default_factory=dict, metadata={"map_of": folder})

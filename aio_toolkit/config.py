@@ -6,6 +6,7 @@ parts that are found by name (see `aio_toolkit.parts`):
 - `one_of("encoders", "transformer")` is a `Choice`: in YAML `kind:` and, beside it, a section of
   options under the name of each kind. Those of kinds that are not chosen are checked too.
 - `each_of("decoding")` holds the options of every part of a folder, a section each.
+- `map_of("data/mixing")` holds choices under names that the user gives.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from aio_toolkit import declarations, parts
-from aio_toolkit.choice import Choice, each_of, one_of
+from aio_toolkit.choice import Choice, each_of, map_of, one_of
 from aio_toolkit.config_hints import section_given_a_value, unknown_key
 from aio_toolkit.config_parts import check_kinds, expanded, to_instance
 from aio_toolkit.errors import AioError
@@ -29,6 +30,7 @@ __all__ = [
     "Choice",
     "check_config",
     "each_of",
+    "map_of",
     "from_values",
     "load_config",
     "one_of",
@@ -62,18 +64,26 @@ def load_config[T](schema: type[T], path: Path | str | None, overrides: Sequence
     return to_instance(schema, _checked(schema, path, overrides))
 
 
-def check_config(where: str, path: Path | str | None, overrides: Sequence[str] = ()) -> None:
+def check_config(
+    where: str, path: Path | str | None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Raise what `load_config` would raise, without importing the module that declares the schema.
+
+    Returns:
+        The values as plain dicts and lists.
 
     Args:
         where: `package.module:Class`, whose nested dataclass `Config` is the schema.
         path: the YAML file; None for the defaults alone.
         overrides: `key.sub=value` strings that win over the file.
 
-    >>> check_config("aio_toolkit.decoding.run:SplitDecoder", None, ["batch_seconds=20"])
+    >>> checked = check_config("aio_toolkit.decoding.run:BatchDecoder", None, ["batch_seconds=20"])
+    >>> checked["batch_seconds"]
+    20.0
     """
     module, _, name = where.partition(":")
-    _checked(declarations.options(module, name), path, overrides)
+    checked = _checked(declarations.options(module, name), path, overrides)
+    return cast(dict[str, Any], OmegaConf.to_container(checked, resolve=True))
 
 
 def from_values[T](schema: type[T], values: Any, where: str) -> T:

@@ -2,19 +2,21 @@
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Iterator
+from dataclasses import MISSING as MISSING_DEFAULT
 from dataclasses import field, make_dataclass
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from aio_toolkit import declarations, parts
 from aio_toolkit.choice import Choice
 from aio_toolkit.errors import AioError
 
-# What `choice.one_of` and `choice.each_of` leave at a field.
-ONE_OF, EACH_OF, NESTED = "one_of", "each_of", "nested"
+# What `choice.one_of`, `choice.each_of` and `choice.map_of` leave at a field.
+ONE_OF, EACH_OF, MAP_OF, NESTED = "one_of", "each_of", "map_of", "nested"
 
 
 def expanded(schema: type) -> type:
@@ -33,18 +35,22 @@ def expanded(schema: type) -> type:
     hints = get_type_hints(schema)
     replaced: list[tuple[str, Any, Any]] = []
     for f in dataclasses.fields(schema):
-        inner = hints[f.name]
+        inner: Any = hints[f.name]
+        factory: Any = None
         if ONE_OF in f.metadata:
             default = f.default_factory().kind  # type: ignore[operator]
-            sections = _sections(f.metadata[ONE_OF], "Config")
-            inner = make_dataclass("Choice", [("kind", str, default), *sections])
+            inner = factory = _choice(f.metadata[ONE_OF], default)
         elif EACH_OF in f.metadata:
             sections = _sections(f.metadata[EACH_OF], f.metadata[NESTED])
-            inner = make_dataclass("Sections", sections)
+            inner = factory = make_dataclass("Sections", sections)
+        elif MAP_OF in f.metadata:
+            choice = _choice(f.metadata[MAP_OF], MISSING)
+            inner, factory = dict[str, choice], dict  # type: ignore[valid-type]
         elif dataclasses.is_dataclass(inner):
             inner = expanded(inner)  # type: ignore[arg-type]
+            factory = functools.partial(inner, **_own_defaults(f))
         if inner is not hints[f.name]:
-            replaced.append((f.name, inner, field(default_factory=inner)))
+            replaced.append((f.name, inner, field(default_factory=factory)))
     # As it is, so that what OmegaConf says of it has its name.
     if not replaced:
         return schema
@@ -66,14 +72,14 @@ def check_kinds(schema: type, values: DictConfig, source: str, prefix: str = "")
     hints = get_type_hints(schema)
     for f, section in _sections_among(schema, values):
         key = f"{prefix}{f.name}"
-        if ONE_OF not in f.metadata:
-            if dataclasses.is_dataclass(hints[f.name]):
-                check_kinds(hints[f.name], section, source, f"{key}.")
-        elif isinstance(_get(section, "kind"), str):
-            try:
-                parts.locate(f.metadata[ONE_OF], section.kind)
-            except AioError as error:
-                raise AioError(f"{source}: key '{key}.kind': {error}") from None
+        if ONE_OF in f.metadata:
+            _check_kind(f.metadata[ONE_OF], section, f"{source}: key '{key}.kind'")
+        elif MAP_OF in f.metadata:
+            for name in map(str, section):
+                where = f"{source}: key '{key}.{name}.kind'"
+                _check_kind(f.metadata[MAP_OF], section.get(name), where)
+        elif dataclasses.is_dataclass(hints[f.name]):
+            check_kinds(hints[f.name], section, source, f"{key}.")
 
 
 def to_instance[T](schema: type[T], values: DictConfig) -> T:
@@ -87,9 +93,10 @@ def to_instance[T](schema: type[T], values: DictConfig) -> T:
     for f in dataclasses.fields(schema):  # type: ignore[arg-type]
         value = values[f.name]
         if ONE_OF in f.metadata:
-            real = _real_options(f.metadata[ONE_OF], value.kind, "Config")
-            options: Any = to_instance(real, value[value.kind])
-            arguments[f.name] = Choice(value.kind, options)
+            arguments[f.name] = _to_choice(f.metadata[ONE_OF], value)
+        elif MAP_OF in f.metadata:
+            folder = f.metadata[MAP_OF]
+            arguments[f.name] = {key: _to_choice(folder, of_key) for key, of_key in value.items()}
         elif EACH_OF in f.metadata:
             folder, nested = f.metadata[EACH_OF], f.metadata[NESTED]
             arguments[f.name] = {
@@ -101,6 +108,40 @@ def to_instance[T](schema: type[T], values: DictConfig) -> T:
         else:
             arguments[f.name] = _plain(value, hints[f.name])
     return schema(**arguments)
+
+
+def _choice(folder: str, default: str) -> type:
+    """A section with the name of a part and the options of all."""
+    return make_dataclass("Choice", [("kind", str, default), *_sections(folder, "Config")])
+
+
+def _to_choice(folder: str, value: DictConfig) -> Choice:
+    real = _real_options(folder, value.kind, "Config")
+    return Choice(value.kind, to_instance(real, value[value.kind]))
+
+
+def _check_kind(folder: str, section: Any, where: str) -> None:
+    # Whatever else is there in place of a section or a name is told of elsewhere.
+    kind = _get(section, "kind") if isinstance(section, DictConfig) else None
+    if isinstance(kind, str):
+        try:
+            parts.locate(folder, kind)
+        except AioError as error:
+            raise AioError(f"{where}: {error}") from None
+
+
+def _own_defaults(f: dataclasses.Field) -> dict[str, Any]:
+    """Values by which the default of a field differs from those of its class, parts left out."""
+    if f.default_factory is MISSING_DEFAULT:
+        return {}
+    default = f.default_factory()
+    own = {}
+    for inner in dataclasses.fields(default):
+        value = getattr(default, inner.name)
+        is_plain = not inner.metadata and not dataclasses.is_dataclass(value)
+        if is_plain and value != getattr(type(default)(), inner.name):
+            own[inner.name] = value
+    return own
 
 
 def _sections(folder: str, nested: str) -> list[tuple[str, type, Any]]:

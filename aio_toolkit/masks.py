@@ -70,48 +70,16 @@ class WienerFilter:
             options.detail,
         )
 
-    def oracle(self, mixture_S: torch.Tensor, coded_NS: torch.Tensor) -> torch.Tensor:
-        """The mixture, filtered with true sources through a codec, whose phase it may trust."""
-        options = self.config
-        return wiener(mixture_S, coded_NS, options.window, options.power, detail=1.0)
 
-    def ideal_mask(self, mixture_S: torch.Tensor, true_NS: torch.Tensor) -> torch.Tensor:
-        """The mixture under masks made of the true sources: what masks alone can reach."""
-        options = self.config
-        return ratio_mask(mixture_S, true_NS, options.window, options.power)
-
-
-def ratio_mask(
-    mixture_S: torch.Tensor, source_NS: torch.Tensor, window: int = 512, power: float = 2.0
-) -> torch.Tensor:
-    """The mixture's STFT under the masks m_n = |S_n|^p / sum_k |S_k|^p of the sources.
-
-    Of true sources these are the ideal ratio masks: what a mask with the mixture's phase can reach.
-
-    Args:
-        mixture_S: the mixture.
-        source_NS: the sources that the masks are made of.
-        window: STFT window in samples; the hop is a quarter of it.
-        power: exponent p.
-
-    Returns:
-        Waves (N, S), which sum to the mixture.
+def filter_bank(mixture_S: torch.Tensor, gain_NF: torch.Tensor, window: int) -> torch.Tensor:
+    """The mixture (S,) under gains (N, F) that do not change in time: waves (N, S).
 
     >>> tone_S = torch.sin(torch.arange(4000) / 8)
-    >>> masked_NS = ratio_mask(tone_S, torch.stack([tone_S, torch.zeros(4000)]))
-    >>> torch.allclose(masked_NS[0], tone_S, atol=1e-4)
+    >>> torch.allclose(filter_bank(tone_S, torch.ones(1, 257), 512)[0], tone_S, atol=1e-4)
     True
     """
-    source_NFT = _stft(source_NS, window)
     mixture_FT = _stft(mixture_S, window)
-    strength_NFT = source_NFT.abs() ** power
-    total_FT = strength_NFT.sum(0)
-    # Where nobody claims a bin (digital silence) it is shared evenly, which keeps the sum.
-    tiny = torch.finfo(total_FT.dtype).tiny
-    share_NFT = strength_NFT / total_FT.clamp_min(tiny)
-    mask_NFT = torch.where(total_FT > tiny, share_NFT, 1.0 / len(source_NS))
-    masked_NFT = mask_NFT * mixture_FT
-    return _istft(masked_NFT, window, mixture_S.shape[-1])
+    return _istft(gain_NF[..., None] * mixture_FT, window, mixture_S.shape[-1])
 
 
 def wiener(

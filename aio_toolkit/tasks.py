@@ -4,7 +4,7 @@ Tasks are data: a recipe's `conf/tasks.yaml` names them, a checkpoint holds thos
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ class Task:
         targets: the parts of an answer: a text, or a wave for each source.
         metrics: how answers are scored, files of `scoring/metrics/`; the first chooses and ranks.
         options: what the kind of answer asks of a task, an instance of its `Config`.
+        inputs: what it hears besides the recording, such as an enrolment, each in an scp file of
+            its name.
 
     >>> Task("asr", "speech recognition", "text", ("text",), ("wer",)).kind.file_of("text")
     'text'
@@ -39,6 +41,7 @@ class Task:
     targets: tuple[str, ...]
     metrics: tuple[str, ...]
     options: Any = None
+    inputs: tuple[str, ...] = ()
 
     @property
     def kind(self) -> "AnswerKind":
@@ -58,12 +61,14 @@ class TaskEntry:
         output: the kind of answer.
         targets: the parts of an answer.
         metrics: how answers are scored.
+        inputs: what it hears besides the recording.
     """
 
     title: str
     output: str
     targets: list[str]
     metrics: list[str]
+    inputs: list[str] = field(default_factory=list)
 
 
 def load_tasks(path: Path) -> dict[str, Task]:
@@ -109,6 +114,7 @@ def task_to_dict(task: Task) -> dict[str, Any]:
         "output": task.output,
         "targets": list(task.targets),
         "metrics": list(task.metrics),
+        "inputs": list(task.inputs),
         task.output: to_dict(task.options),
     }
 
@@ -170,8 +176,15 @@ def _to_task(name: str, entry: Any, where: str) -> Task:
     section = values.pop(values["output"], {})
     checked = from_values(TaskEntry, values, where)
     options = from_values(kind.Config, section, f"{where}: {checked.output}")
-    targets, metrics = tuple(checked.targets), tuple(checked.metrics)
-    task = Task(name, checked.title, checked.output, targets, metrics, options)
+    task = Task(
+        name=name,
+        title=checked.title,
+        output=checked.output,
+        targets=tuple(checked.targets),
+        metrics=tuple(checked.metrics),
+        options=options,
+        inputs=tuple(checked.inputs),
+    )
 
     _check_metrics(task, where)
     problem = task.kind.check_task(task)

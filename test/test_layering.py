@@ -37,10 +37,12 @@ UPWARD = {
 }
 # Modules without a test of their own name, and the test that covers them.
 TESTED_IN = {
+    "answers/audio_target.py": "answers/test_audio.py",
     "data/layout.py": "data/test_datadir.py",
     "data/sources.py": "dump/test_tokenize.py",
     "data/tables.py": "data/test_datadir.py",
     "data/validate.py": "data/test_datadir.py",
+    "data/wav_writer.py": "data/test_audio.py",
     "encoders/_checks.py": "encoders/test_transformer.py",
     "encoders/_espnet.py": "encoders/test_conformer.py",
 }

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import scipy.signal
 import torch
 
 from aio_toolkit import masks as module
-from aio_toolkit.masks import WienerFilter, ratio_mask, wiener
+from aio_toolkit.masks import WienerFilter, wiener
 
 
 def mean_square(error):
@@ -23,7 +22,6 @@ def test_outputs_of_several_estimates_sum_to_the_mixture(S, N, detail):
     tolerance = {"atol": 1e-4, "rtol": 1e-4}
     filtered = wiener(mixture, estimates, detail=detail)
     torch.testing.assert_close(filtered.sum(0), mixture, **tolerance)
-    torch.testing.assert_close(ratio_mask(mixture, estimates).sum(0), mixture, **tolerance)
 
 
 def slow_wiener(mixture_FT, estimate_NFT, power, detail):
@@ -100,23 +98,6 @@ def test_errors_come_nearer_to_the_remainder_with_every_update(monkeypatch):
     assert all(after < before for before, after in zip(divergences, divergences[1:], strict=False))
 
 
-def test_ratio_masks_equal_those_computed_with_scipy():
-    rng = np.random.default_rng(0)
-    mixture, sources = rng.standard_normal(3000), rng.standard_normal((2, 3000))
-
-    def stft(wave):
-        options = {"window": "hann", "nperseg": 256, "noverlap": 192}
-        return scipy.signal.stft(wave, **options, boundary="zeros", padded=True)[2]
-
-    strength = np.abs(stft(sources)) ** 1.5
-    masked = strength / strength.sum(0) * stft(mixture)
-    options = {"window": "hann", "nperseg": 256, "noverlap": 192}
-    want = scipy.signal.istft(masked, **options, boundary=True)[1][:, :3000]
-    got = ratio_mask(torch.from_numpy(mixture), torch.from_numpy(sources), window=256, power=1.5)
-    # The last half window is framed differently by the two libraries.
-    np.testing.assert_allclose(got.numpy()[:, :2800], want[:, :2800], atol=1e-8)
-
-
 def test_a_lone_estimate_that_is_the_mixture_leaves_it_as_it_is():
     mixture = torch.randn(2000)
     torch.testing.assert_close(wiener(mixture, mixture[None])[0], mixture, atol=1e-2, rtol=0)
@@ -136,14 +117,12 @@ def test_a_lone_estimate_has_what_it_leaves_for_a_rival():
 @pytest.mark.parametrize("detail", [0.0, 1.0])
 def test_silence_stays_silent(detail):
     assert wiener(torch.zeros(2000), torch.zeros(2, 2000), detail=detail).abs().max() == 0
-    assert ratio_mask(torch.zeros(2000), torch.zeros(2, 2000)).abs().max() == 0
 
 
-@pytest.mark.parametrize("filtered", [wiener, ratio_mask])
-def test_true_magnitudes_separate_two_tones(filtered):
+def test_true_magnitudes_separate_two_tones():
     t = torch.arange(8000) / 8000
     sources = torch.stack([torch.sin(2 * torch.pi * 440 * t), torch.sin(2 * torch.pi * 1500 * t)])
-    outputs = filtered(sources.sum(0), sources)
+    outputs = wiener(sources.sum(0), sources)
     error = (outputs - sources).square().sum(1) / sources.square().sum(1)
     assert (10 * error.log10() < -20).all()
 
@@ -164,23 +143,3 @@ def test_the_filter_works_with_the_configured_window_power_and_detail(sources):
     estimate_NS = sources + 0.3 * torch.randn_like(sources)
     want = wiener(sources.sum(0), estimate_NS, window=128, power=1.3, detail=0.4)
     assert torch.equal(WienerFilter(OPTIONS)(sources.sum(0), estimate_NS), want)
-
-
-def test_the_oracle_filter_has_the_same_window_and_power_and_trusts_the_phase(sources):
-    coded_NS = sources + 0.3 * torch.randn_like(sources)
-    want = wiener(sources.sum(0), coded_NS, window=128, power=1.3, detail=1.0)
-    assert torch.equal(WienerFilter(OPTIONS).oracle(sources.sum(0), coded_NS), want)
-
-
-def test_the_oracle_filter_lets_true_sources_through_where_masks_cannot(sources):
-    def error(result_NS):
-        return (result_NS - sources).square().mean()
-
-    mixture_S, plain = sources.sum(0), WienerFilter(WienerFilter.Config())
-    masked = error(plain(mixture_S, sources))
-    assert error(plain.oracle(mixture_S, sources)) < 1e-3 * masked
-
-
-def test_ideal_masks_have_the_configured_window_and_power(sources):
-    want = ratio_mask(sources.sum(0), sources, window=128, power=1.3)
-    assert torch.equal(WienerFilter(OPTIONS).ideal_mask(sources.sum(0), sources), want)

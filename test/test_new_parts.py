@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 from foreign import in_use
-from tiny import AIO_OVERRIDES, FRONT_END, SSL_OVERRIDES, TASKS_YAML, write_dump
+from tiny import AIO_OVERRIDES, SSL_OVERRIDES, TASKS_YAML, write_dump
 from tiny_training import curve
 
 from aio_toolkit.answers.fit import UnitsFit, fit_units
 from aio_toolkit.codec.base import load_codec
 from aio_toolkit.config import load_config
-from aio_toolkit.decoding.run import SplitDecoder, decode_split
-from aio_toolkit.dump.fingerprints import Provenance
+from aio_toolkit.decoding.run import BatchDecoder, DecodeRun, decode_data_dir
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.models.checkpoint import load_aio, load_ssl
-from aio_toolkit.scoring.run import score_decode_dir
+from aio_toolkit.scoring.results import Results
+from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 from aio_toolkit.tasks import load_tasks
 from aio_toolkit.training.multitask import Folders, MultitaskModule, train_multitask
 from aio_toolkit.training.pretrain import PretrainModule, pretrain
@@ -31,6 +31,8 @@ STAGE_3 = [
     *[option for option in SSL_OVERRIDES if option.split(".")[0] in ("optim", "trainer")],
     "model.encoder={kind: pooled, pooled: {width: 16, num_layers: 2, share: 0.25}}",
     "model.objective={kind: reconstruction, reconstruction: {power: 2.0}}",
+    "model.front_end={parts: [energy], options: {energy: {pieces: 4}}}",
+    "model.targets=[energy]",
     *SHORT,
 ]
 STAGE_4 = [
@@ -39,7 +41,9 @@ STAGE_4 = [
     "model.backbone.moe.balance={kind: concentration, concentration: {weight: 0.5, power: 3.0}}",
     "model.backbone.moe.feed_forward.experts={kind: scales, scales: {start: 0.5}}",
     "model.heads.audio.permutation_by=regression",
-    "model.heads.audio.paths={latent: {weight: 0}, regression: {weight: 2.0, bias: false}}",
+    "model.heads.audio.paths={mask: {weight: 0}, classes: {weight: 1.0}}",
+    "model.heads.audio.paths.regression={weight: 2.0, bias: false}",
+    "data.mixing.sep={kind: echo, echo: {sources: ['train:asr'], share: 0.3, delay: 70}}",
     *SHORT,
 ]
 LAYER = "block1.feed_forward"
@@ -64,8 +68,8 @@ def corpus(codec, tmp_path_factory) -> Corpus:
     root = tmp_path_factory.mktemp("corpus")
     (root / "tasks.yaml").write_text(TASKS)
     tasks = load_tasks(root / "tasks.yaml")
-    provenance = Provenance(load_codec(codec).fingerprint, FRONT_END)
-    folders = write_dump(root, num=4, known=tasks, provenance=provenance, waves=True)
+    fingerprint = load_codec(codec).fingerprint
+    folders = write_dump(root, num=4, known=tasks, codec=fingerprint)
     return Corpus(*folders, tasks)
 
 
@@ -87,6 +91,14 @@ def train_to(out: Path, root: Path, corpus: Corpus, options: list[str]) -> None:
     train_multitask(config, corpus, Folders(root / "ssl", root / "units", out))
 
 
+def answer(config, trained: Path, corpus: Corpus, folder: Path, names: list[str]) -> Results:
+    """Stages 5 and 6 on dev."""
+    data, out = corpus.dev.data, folder / "decode"
+    run = DecodeRun(data, out, known=corpus.tasks, names=names)
+    decode_data_dir(config, trained / "aio", run)
+    return score_decode_dir(ScoreRun(data, out, corpus.tasks, names))
+
+
 def module_of(part: object) -> str:
     return type(part).__module__
 
@@ -95,6 +107,8 @@ def test_a_new_encoder_and_objective_pre_train(trained):
     encoder = load_ssl(trained / "ssl" / "model.pt").encoder
     assert module_of(encoder.encoder) == "newcomers.encoders.pooled"
     assert (encoder.encoder.share, encoder.encoder.num_layers) == (0.25, 2)
+    assert module_of(encoder.front_end.parts["energy"]) == "newcomers.frontend.energy"
+    assert encoder.front_end.num_features == 4
     errors = curve(trained / "ssl", "train/error")
     assert len(errors) == 2
 
@@ -126,9 +140,8 @@ def test_the_balance_reads_the_column_that_it_asks_for(trained):
 
 
 def test_a_new_metric_scores_beside_another(trained, corpus, tmp_path):
-    config = load_config(SplitDecoder.Config, None, ["decoders.text.beam_size=1"])
-    decode_split(config, trained / "aio", corpus.dev, tmp_path / "decode", ["asr"])
-    results = score_decode_dir(corpus.dev.data, tmp_path / "decode", corpus.tasks, ["asr"])
+    config = load_config(BatchDecoder.Config, None, ["decoders.text.beam_size=1"])
+    results = answer(config, trained, corpus, tmp_path, ["asr"])
     (of_asr,) = results.tasks
     values = {score.metric: score.interval.value for score in of_asr.scores}
     # Two steps teach nobody to read.
@@ -138,9 +151,8 @@ def test_a_new_metric_scores_beside_another(trained, corpus, tmp_path):
 
 def test_a_new_path_s_mode_is_decoded_by_a_new_codec(trained, corpus, codec, tmp_path):
     options = [f"decoders.audio.codec={codec}", "decoders.audio.mode=regression"]
-    config = load_config(SplitDecoder.Config, None, options)
-    decode_split(config, trained / "aio", corpus.dev, tmp_path / "decode", ["sep"])
-    results = score_decode_dir(corpus.dev.data, tmp_path / "decode", corpus.tasks, ["sep"])
+    config = load_config(BatchDecoder.Config, None, options)
+    results = answer(config, trained, corpus, tmp_path, ["sep"])
     assert results.tasks[0].num_utterances == 4
     found = {path.name for path in (tmp_path / "decode" / "sep" / "codec").rglob("*.scp")}
     assert found == {"spk1.scp", "spk2.scp"}

@@ -102,6 +102,7 @@ def test_what_a_checkpoint_holds_of_a_task_is_plain():
         "output": "audio",
         "targets": ["speech"],
         "metrics": ["si_sdr"],
+        "inputs": [],
         "audio": {"match": "query", "residual": "noise"},
     }
 

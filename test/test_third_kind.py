@@ -14,11 +14,11 @@ from tiny_training import curve
 from aio_toolkit import parts
 from aio_toolkit.answers.fit import UnitsFit, fit_units
 from aio_toolkit.config import load_config
-from aio_toolkit.decoding.run import SplitDecoder, decode_split
+from aio_toolkit.decoding.run import BatchDecoder, DecodeRun, decode_data_dir
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.checkpoint import load_aio
-from aio_toolkit.scoring.run import score_decode_dir
+from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 from aio_toolkit.tasks import Task, load_tasks
 from aio_toolkit.training.multitask import Folders, MultitaskModule, train_multitask
 from aio_toolkit.training.pretrain import PretrainModule, pretrain
@@ -55,7 +55,7 @@ def tasks(tagging, tmp_path_factory) -> dict[str, Task]:
 def corpus(tasks, tmp_path_factory) -> Corpus:
     """Data dirs and dumps of recognition and tagging."""
     root = tmp_path_factory.mktemp("corpus")
-    folders = write_dump(root, num=3, tasks=("asr", "tag"), known=tasks, waves=True)
+    folders = write_dump(root, num=3, tasks=("asr", "tag"), known=tasks)
     return Corpus(*folders, tasks)
 
 
@@ -131,9 +131,10 @@ def test_without_the_package_the_missing_kind_is_named(trained, monkeypatch):
 
 
 def test_its_answers_are_decoded_and_scored(trained, corpus, tmp_path):
-    config = load_config(SplitDecoder.Config, None, ["decoders.text.beam_size=1"])
-    decode_split(config, trained / "aio", corpus.dev, tmp_path / "decode")
-    results = score_decode_dir(corpus.dev.data, tmp_path / "decode", corpus.tasks)
+    config = load_config(BatchDecoder.Config, None, ["decoders.text.beam_size=1"])
+    data, out = corpus.dev.data, tmp_path / "decode"
+    decode_data_dir(config, trained / "aio", DecodeRun(data, out, corpus.tasks))
+    results = score_decode_dir(ScoreRun(data, out, corpus.tasks))
     (of_tag,) = [task for task in results.tasks if task.name == "tag"]
     answers = corpus.tasks["tag"].kind.load(tmp_path / "decode" / "tag", tagged(corpus))
     given = sum(len(answer) for answer in answers)
@@ -148,8 +149,9 @@ def tagged(corpus: Corpus) -> list:
 
 
 def test_a_decoding_threshold_is_an_option_like_any_other(trained, corpus, tmp_path):
-    config = load_config(SplitDecoder.Config, None, ["decoders.tags.threshold=0.0"])
-    decode_split(config, trained / "aio", corpus.dev, tmp_path / "decode", ["tag"])
-    results = score_decode_dir(corpus.dev.data, tmp_path / "decode", corpus.tasks, ["tag"])
+    config = load_config(BatchDecoder.Config, None, ["decoders.tags.threshold=0.0"])
+    data, out = corpus.dev.data, tmp_path / "decode"
+    decode_data_dir(config, trained / "aio", DecodeRun(data, out, corpus.tasks, names=["tag"]))
+    results = score_decode_dir(ScoreRun(data, out, corpus.tasks, ["tag"]))
     # Everything is given, everything is true.
     assert results.tasks[0].scores[0].interval.value == pytest.approx(100.0)

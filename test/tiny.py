@@ -13,17 +13,18 @@ import numpy as np
 import torch
 
 from aio_toolkit.answers.audio import CodecUnits
+from aio_toolkit.answers.audio_target import AudioTarget
 from aio_toolkit.answers.base import Units
 from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.codec.base import CodecFingerprint
 from aio_toolkit.config import Choice, from_values
-from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.dump.arks import write_ark
-from aio_toolkit.dump.fingerprints import Provenance, claim_dump
+from aio_toolkit.dump.fingerprints import claim_dump
 from aio_toolkit.dump.split import Split
 from aio_toolkit.encoders.transformer import TransformerEncoder
-from aio_toolkit.frontend.features import FrontEndFingerprint
+from aio_toolkit.frontend.stack import FrontEndStack
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.backbone import Backbone
 from aio_toolkit.models.batch import Batch, Example, collate
@@ -31,7 +32,6 @@ from aio_toolkit.models.checkpoint import LoadedAio
 from aio_toolkit.models.ssl import SslEncoder, SslModel
 from aio_toolkit.moe.base import RoutingTable
 from aio_toolkit.moe.mixture import MoE
-from aio_toolkit.ssl.base import CodeSizes
 from aio_toolkit.tasks import Task, load_tasks
 
 TASKS_YAML = Path(__file__).parents[1] / "egs/TEMPLATE/conf/tasks.yaml"
@@ -76,8 +76,9 @@ TASKS = named("asr", "sep")
 ENCODER = Choice(
     "transformer", TransformerEncoder.Config(width=16, num_layers=2, num_heads=2, ffn_width=16)
 )
-NUM_FEATURES = 12
-NUM_LATENTS = 4  # the codec's latents, which stand last in the features
+NUM_MELS = 6
+NUM_FEATURES = 2 * NUM_MELS  # of two sub-frames
+NUM_LATENTS = 4
 NUM_CODEBOOKS = 2
 CODEBOOK_SIZE = 9
 FRAME_RATE = 50.0
@@ -91,16 +92,20 @@ CODEC = CodecFingerprint(
     codebook_size=CODEBOOK_SIZE,
     latent_dim=NUM_LATENTS,
 )
-FRONT_END = FrontEndFingerprint(
-    log_mel=True,
-    codec_latents=True,
-    num_mels=NUM_FEATURES - NUM_LATENTS,
-    window_ms=25.0,
-    hop_ms=20.0,
-    hop=320,
-    codec_sha256="0f",
-)
-PROVENANCE = Provenance(CODEC, FRONT_END)
+HOP, RATE = CODEC.hop, CODEC.sample_rate
+# Samples of an utterance end within a frame.
+ODD = 37
+FRONT_END = {"parts": ["log_mel"], "options": {"log_mel": {"num_mels": NUM_MELS}}}
+
+
+def mels(num_mels: int) -> FrontEndStack.Config:
+    """A front end of log-mel energies, twice as many features as bands."""
+    return from_values(
+        FrontEndStack.Config,
+        {"parts": ["log_mel"], "options": {"log_mel": {"num_mels": num_mels}}},
+        "tiny",
+    )
+
 
 # What every tiny model has in the place of feed-forward layers, and some for attention.
 FEED_FORWARD = {
@@ -145,7 +150,7 @@ def tiny_backbone(moe: MoE.Config | None = None, num_tasks: int = 2, **options: 
 def tiny_config(moe: MoE.Config | None = None, **backbone: Any) -> AioModel.Config:
     heads = {
         "text": {"num_layers": 1, "num_heads": 2, "ffn_width": 16},
-        "audio": {"width": 16},
+        "audio": {"width": 16, "paths": {"classes": {"weight": 0.3}}},
     }
     config = from_values(AioModel.Config, {"heads": heads}, "tiny")
     return dataclasses.replace(config, backbone=tiny_backbone_config(moe, **backbone))
@@ -176,24 +181,29 @@ def tiny_model(
 
 
 def tiny_encoder() -> SslEncoder:
-    return SslEncoder(SslEncoder.Config(ENCODER), NUM_FEATURES)
+    return SslEncoder(tiny_encoder_config(), CODEC.grid)
 
 
-def save_tiny(path: Path, model: AioModel, provenance: Provenance = PROVENANCE) -> None:
+def tiny_encoder_config() -> SslEncoder.Config:
+    config = from_values(SslEncoder.Config, {"front_end": FRONT_END}, "tiny")
+    return dataclasses.replace(config, encoder=ENCODER)
+
+
+def save_tiny(path: Path, model: AioModel, codec: CodecFingerprint = CODEC) -> None:
     """Write a tiny model as stage 4 does."""
-    LoadedAio(model, model.encoder.config, provenance).save(path)
+    LoadedAio(model, codec).save(path)
 
 
 def tiny_ssl_config(kind: str = "masked_codes", **masking: Any) -> SslModel.Config:
     """The model of stage 3 with an objective of this kind."""
-    config = from_values(SslModel.Config, {"objective": {"kind": kind}, "masking": masking}, "tiny")
+    sections = {"objective": {"kind": kind}, "masking": masking, "front_end": FRONT_END}
+    config = from_values(SslModel.Config, sections, "tiny")
     return dataclasses.replace(config, encoder=ENCODER)
 
 
 def tiny_ssl(kind: str = "masked_codes", **masking: Any) -> SslModel:
     torch.manual_seed(0)
-    sizes = CodeSizes(NUM_CODEBOOKS, CODEBOOK_SIZE)
-    return SslModel(tiny_ssl_config(kind, **masking), NUM_FEATURES, sizes)
+    return SslModel(tiny_ssl_config(kind, **masking), CODEC)
 
 
 def randomise_gates(model: torch.nn.Module) -> None:
@@ -215,14 +225,16 @@ def routing_table(load_GE: Sequence[Sequence[float]], square: float = 0.0) -> Ro
 
 
 def random_example(rng: np.random.Generator, task: Task, frames: int, number: int = 0) -> Example:
-    feats_TF = rng.standard_normal((frames, NUM_FEATURES)).astype(np.float32)
+    """Noise of so many frames, the last one incomplete, and an answer to it."""
+    num_samples = frames * HOP - ODD
+    wave_S = 0.1 * rng.standard_normal(num_samples).astype(np.float32)
     codes_TQ = rng.integers(CODEBOOK_SIZE, size=(frames, NUM_CODEBOOKS))
-    if task.output == "text":
-        target = rng.integers(1, 20, 4)
-    else:
-        num_sources = len(sources_of(task))
-        target = rng.integers(CODEBOOK_SIZE, size=(num_sources, frames, NUM_CODEBOOKS))
-    return Example(f"{task.name}-{number}", task, feats_TF, codes_TQ, target)
+    target: Any = rng.integers(1, 20, 4)
+    if task.output == "audio":
+        codes_NTQ = rng.integers(CODEBOOK_SIZE, size=(len(sources_of(task)), frames, NUM_CODEBOOKS))
+        waves_NS = 0.1 * rng.standard_normal((len(task.targets), num_samples))
+        target = AudioTarget(waves_NS.astype(np.float32), codes_NTQ)
+    return Example(f"{task.name}-{number}", task, wave_S, codes_TQ, target)
 
 
 def sources_of(task: Task) -> list[str]:
@@ -239,30 +251,45 @@ def random_examples(frames: Mapping[str, Sequence[int]], seed: int = 1) -> list[
 
 
 def batch_of(examples: Sequence[Example], tasks: Sequence[Task] = TASKS) -> Batch:
-    return collate(examples, tasks)
+    return collate(examples, tasks, HOP)
 
 
 def tiny_batch() -> Batch:
     return batch_of(random_examples({"asr": [20, 13], "sep": [17, 20]}))
 
 
+def hidden(model: AioModel, batch: Batch) -> torch.Tensor:
+    """What the backbone makes of a batch (B, T, D)."""
+    return model.encode(batch).h_BTD
+
+
+def rows_of(batch: Batch, rows: slice, task_B: torch.Tensor | None = None) -> Batch:
+    """Some rows of a batch as they stand, of their own tasks unless told otherwise; no answers."""
+    task_B = batch.task_B[rows] if task_B is None else task_B
+    waves = batch.wave_BS[rows], batch.samples_B[rows]
+    return Batch(batch.ids[rows], task_B, *waves, None, {}, {})
+
+
+def frames_B(batch: Batch) -> torch.Tensor:
+    """Real frames of each row."""
+    return -(-batch.samples_B // HOP)
+
+
 def write_split(
     root: Path,
     split: str,
     utterances: Sequence[Utterance],
-    arrays: Mapping[str, Mapping[str, np.ndarray]],
-    provenance: Provenance = PROVENANCE,
+    codes: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    codec: CodecFingerprint = CODEC,
     tasks: Known = ALL,
 ) -> Split:
-    """A data dir and its dump: `arrays` by the archive's name, then by utterance id."""
+    """A data dir and its dump: codes by the name of the source, then by utterance id."""
     data, dump = root / "data" / split, root / "dump" / split
     write_data_dir(data, utterances, tasks)
     dump.mkdir(parents=True)
-    for name, of_utterance in arrays.items():
-        write_ark(dump / f"{name}.ark", dump / f"{name}.scp", of_utterance)
-    lines = [f"{key} {len(feats_TF)}\n" for key, feats_TF in arrays["feats"].items()]
-    (dump / "utt2num_frames").write_text("".join(lines))
-    claim_dump(dump, provenance, "float32")
+    for name, of_utterance in (codes or {}).items():
+        write_ark(dump / f"codes_{name}.ark", dump / f"codes_{name}.scp", of_utterance)
+    claim_dump(dump, codec, "float32")
     return Split(data, dump, tasks)
 
 
@@ -273,7 +300,7 @@ def utterance(
     task = known[name]
     present = task.targets[: len(task.targets) - absent]
     answers = ANSWERS.get(name) or dict.fromkeys(present, "none.wav")
-    return Utterance(id, task, speaker, "none.wav", frames * 320, answers)
+    return Utterance(id, task, speaker, "none.wav", frames * HOP, answers)
 
 
 def write_dump(
@@ -282,38 +309,34 @@ def write_dump(
     num: int = 6,
     tasks: Sequence[str] = ("asr", "sep"),
     known: Known = ALL,
-    provenance: Provenance = PROVENANCE,
+    codec: CodecFingerprint = CODEC,
     predictable: bool = False,
-    waves: bool = False,
 ) -> tuple[Path, Path]:
-    """Data dirs and dumps of random features and codes, `num` utterances of each task.
+    """Data dirs of short waves and dumps of random codes, `num` utterances of each task.
 
-    No sound has a third source. `predictable` utterances say one thing all along: any of their
-    frames tells the codes of every other. With `waves`, which are noise, the data can be decoded
-    too. Returns (data, dump).
+    No sound has a third source. `predictable` utterances are a tone all along, one for each code:
+    any of their frames tells the codes of every other. Returns (data, dump).
     """
     rng = np.random.default_rng(0)
-    Q, V = provenance.codec.num_codebooks, provenance.codec.codebook_size
-    sound_VF = rng.standard_normal((V, NUM_FEATURES)).astype(np.float32)
+    Q, V = codec.num_codebooks, codec.codebook_size
     for split in splits:
         utterances: list[Utterance] = []
-        arrays: dict[str, dict[str, np.ndarray]] = {"feats": {}, "codes_wav": {}}
+        codes: dict[str, dict[str, np.ndarray]] = {"wav": {}}
         for index in range(num):
             T = int(rng.integers(20, 30))
             for task in tasks:
                 key, absent = f"{task}-{split}-{index}", int(task == "sound")
                 made = utterance(task, key, T, f"s{index}", absent, known)
-                utterances.append(with_wave(made, root / "waves") if waves else made)
-                feats_TF = rng.standard_normal((T, NUM_FEATURES)).astype(np.float32)
                 codes_TQ = rng.integers(0, V, (T, Q))
+                tone = None
                 if predictable:
-                    codes_TQ[:] = said = int(rng.integers(V))
-                    feats_TF[:] = sound_VF[said]
-                arrays["feats"][key], arrays["codes_wav"][key] = feats_TF, codes_TQ
+                    codes_TQ[:] = tone = int(rng.integers(V))
+                utterances.append(with_waves(made, root / "waves", tone))
+                codes["wav"][key] = codes_TQ
                 for source in made_of(made):
-                    of_source = arrays.setdefault(f"codes_{source}", {})
+                    of_source = codes.setdefault(source, {})
                     of_source[key] = rng.integers(0, V, (T, Q))
-        write_split(root, split, utterances, arrays, provenance, known)
+        write_split(root, split, utterances, codes, codec, known)
     return root / "data", root / "dump"
 
 
@@ -325,13 +348,23 @@ def made_of(utterance: Utterance) -> list[str]:
     return [*utterance.answers, residual] if residual else list(utterance.answers)
 
 
-def with_wave(utterance: Utterance, folder: Path) -> Utterance:
-    """The utterance with a file of noise for its input, and for each of its sources."""
-    path, rng = folder / f"{utterance.id}.wav", np.random.default_rng(1)
-    wave_S = 0.1 * rng.standard_normal(utterance.num_samples).astype(np.float32)
-    write_wav(path, wave_S, CODEC.sample_rate)
-    answers = {
-        target: str(path) if answer == "none.wav" else answer
-        for target, answer in utterance.answers.items()
-    }
+def with_waves(utterance: Utterance, folder: Path, tone: int | None = None) -> Utterance:
+    """The utterance with files of noise, or of a tone, for each source and their sum for its input.
+
+    What has no sources is noise, or a tone, itself.
+    """
+    seed = [ord(letter) for letter in utterance.id]
+    rng = np.random.default_rng(seed)
+    S = utterance.num_samples
+    answers, waves = dict(utterance.answers), []
+    for target, answer in utterance.answers.items():
+        if answer == "none.wav":
+            waves.append(0.1 * rng.standard_normal(S))
+            answers[target] = str(folder / f"{utterance.id}_{target}.wav")
+            write_wav(answers[target], waves[-1].astype(np.float32), RATE)
+    wave_S = np.sum(waves, axis=0) if waves else 0.1 * rng.standard_normal(S)
+    if tone is not None:
+        wave_S = 0.1 * np.sin(0.1 * (1 + tone) * np.arange(S))
+    path = folder / f"{utterance.id}.wav"
+    write_wav(path, wave_S.astype(np.float32), RATE)
     return dataclasses.replace(utterance, wav=str(path), answers=answers)

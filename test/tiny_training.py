@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning
 import torch
-from tiny import ALL, FRAME_RATE, TASKS, tiny_ssl_config
+from tiny import ALL, TASKS, tiny_ssl_config
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -69,7 +69,7 @@ def aio_module(
 
 
 def ssl_module(model: SslModel) -> PretrainModule:
-    return PretrainModule(model, PretrainModule.Config(model=tiny_ssl_config()), FRAME_RATE)
+    return PretrainModule(model, PretrainModule.Config(model=tiny_ssl_config()))
 
 
 def corpus_in(root: Path) -> Corpus:

@@ -26,6 +26,7 @@ from aio_toolkit.masks import WienerFilter
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.scoring.intervals import mean_interval
+from aio_toolkit.scoring.oracles import ideal_mask
 from aio_toolkit.scoring.separation import si_sdr_by_query
 from aio_toolkit.tasks import Task
 
@@ -186,9 +187,9 @@ def _measure(utterance: Utterance, config: Ceiling.Config, codebooks: Sequence[i
     ways["latents"] = codec.decode_latents(latents_NTC)[:, :S]
 
     wiener = WienerFilter(config.wiener)
-    ways["masks"] = wiener(mixture_S, coded_NS)
-    ways["wiener"] = wiener.oracle(mixture_S, coded_NS)
-    ways["ideal mask"] = wiener.ideal_mask(mixture_S, sources_NS)
+    ways["wiener"] = wiener(mixture_S, coded_NS)
+    masked_NS = ideal_mask(mixture_S.numpy(), sources_NS.numpy(), codec.hop)
+    ways["ideal mask"] = torch.from_numpy(masked_NS)
 
     # A residual is a rival of the targets in every mask, but is not scored itself.
     num_targets = len(present_targets(utterance))

@@ -16,10 +16,9 @@ from aio_toolkit.tables import decimal, interval_cell, markdown_table
 LEGEND = """\
 SI-SDR in dB of the true sources, mean over utterances with 95 % bootstrap interval, and multi-scale
 mel distance (log10). mixture = the input unprocessed; N codebooks = through the codec with its N
-leading codebooks; latents = through encoder and decoder without quantization; masks = the mixture
-under masks fitted to the sources through the codec, all codebooks; wiener = the same filter with as
-much of their own phase as fits the mixture; ideal mask = the mixture under masks made of the true
-sources."""
+leading codebooks; latents = through encoder and decoder without quantization; wiener = the mixture
+in the Wiener filter of stage 5, fitted to the sources through the codec, all codebooks; ideal mask
+= the mixture under magnitude masks made of the true sources, on the STFT of the mask path."""
 
 
 @dataclass(frozen=True)

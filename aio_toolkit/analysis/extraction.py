@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -10,18 +10,20 @@ from statistics import median
 import torch
 
 from aio_toolkit.analysis.extraction_report import Measured, Row, write_extraction
-from aio_toolkit.analysis.routing import route_split
-from aio_toolkit.decoding.run import SplitDecoder, decode_split
-from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.analysis.routing import route_data_dir
+from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.inputs import read_inputs
+from aio_toolkit.decoding.read import read_batch
+from aio_toolkit.decoding.run import BatchDecoder, DecodeRun, decode_data_dir
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import write_json
 from aio_toolkit.layers import count_parameters
 from aio_toolkit.models.aio import AioModel
-from aio_toolkit.models.batch import Batch, Example, collate
+from aio_toolkit.models.batch import Batch
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
 from aio_toolkit.models.subnetwork import Kept, choose_experts, extract
 from aio_toolkit.moe.base import Tables
-from aio_toolkit.scoring.run import score_decode_dir
+from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 from aio_toolkit.tasks import Task, get_task
 
 # Utterances that models are timed on, and how often they take turns.
@@ -49,15 +51,23 @@ class Extraction:
         min_load: float = 0.0
         max_experts: int | None = None
         budgets: list[int] = field(default_factory=list)
-        decode: SplitDecoder.Config = field(default_factory=SplitDecoder.Config)
+        decode: BatchDecoder.Config = field(default_factory=BatchDecoder.Config)
 
-    def __init__(self, config: Config, loaded: LoadedAio, tables: Tables, out: Path):
+    def __init__(
+        self,
+        config: Config,
+        loaded: LoadedAio,
+        tables: Tables,
+        known: Mapping[str, Task],
+        out: Path,
+    ):
         """Make ready to cut.
 
         Args:
             config: options.
             loaded: the whole model.
             tables: its routing on data that is not the test data.
+            known: all tasks that utterances may have, by name.
             out: folder of the sub-networks.
 
         Raises:
@@ -70,6 +80,7 @@ class Extraction:
         self.config = config
         self.loaded = loaded
         self.tables = tables
+        self.known = known
         self.out = out
 
     def tasks(self, names: Sequence[str]) -> list[Task]:
@@ -97,12 +108,12 @@ class Extraction:
         listed = " ".join(counts)
         return f"{path}: {share:.1f} % of the backbone's parameters, experts kept {listed}"
 
-    def compare(self, tasks: Sequence[Task], test: Split, num_jobs: int = 1) -> str:
+    def compare(self, tasks: Sequence[Task], test: Path, num_jobs: int = 1) -> str:
         """Extract each task with all experts that it visits and by every budget; score each.
 
         Args:
             tasks: tasks to extract.
-            test: what to score on.
+            test: data dir to score on.
             num_jobs: processes that score.
 
         Returns:
@@ -119,7 +130,7 @@ class Extraction:
             for limit in (None, *budgets):
                 row = self._row(trial, limit)
                 rows.append(row)
-        return write_extraction(rows, test.data, self.out)
+        return write_extraction(rows, test, self.out)
 
     def _row_of_whole(self, trial: "_Trial") -> Row:
         folder = self.out / WHOLE
@@ -143,14 +154,16 @@ class Extraction:
         small, kept = self._cut(task, min_load=0.0, max_experts=limit)
         small.save(folder / MODEL)
 
-        dataset = DumpDataset(trial.test, [task])
+        own = {task.name: task}
+        found = read_inputs(trial.test, {**self.known, **own}, self.loaded.codec.sample_rate)
+        utterances = [utterance for utterance in found if utterance.task.name == task.name]
         return Row(
             task=task.name,
             budget=budget,
             experts=sum(map(len, kept.values())),
             share=self._share(small),
             num_bytes=_size(folder),
-            speed=time_ratio(self.loaded.model, small.model, dataset),
+            speed=time_ratio(self.loaded.model, small.model, utterances),
             measured=self._measure(folder, trial),
         )
 
@@ -170,10 +183,14 @@ class Extraction:
 
     def _measure(self, folder: Path, trial: "_Trial") -> Measured:
         """Decode the task with the model of a folder, and score it."""
-        decode = folder / "decode"
-        test, names = trial.test, [trial.task.name]
-        decode_split(self.config.decode, folder, test, decode, names)
-        results = score_decode_dir(test.data, decode, test.tasks, names, trial.num_jobs)
+        decode, names = folder / "decode", [trial.task.name]
+        run = DecodeRun(trial.test, decode, known=self.known, names=names)
+        decode_data_dir(self.config.decode, folder, run)
+        known = {**self.known, trial.task.name: trial.task}
+        scored = ScoreRun(
+            trial.test, decode, known, names, bounds=self.out / "bounds", num_jobs=trial.num_jobs
+        )
+        results = score_decode_dir(scored)
         # One task was named, and one is there.
         (result,) = results.tasks
         return Measured.of(result)
@@ -190,7 +207,7 @@ class _Trial:
     """
 
     task: Task
-    test: Split
+    test: Path
     num_jobs: int
 
 
@@ -201,43 +218,39 @@ def _size(folder: Path) -> int:
 
 
 def open_extraction(
-    config: Extraction.Config, model_dir: Path, dev: Split, out: Path
+    config: Extraction.Config, model_dir: Path, dev: Path, known: Mapping[str, Task], out: Path
 ) -> Extraction:
-    """An extraction from a trained model, whose routing is measured on a split.
+    """An extraction from a trained model, whose routing is measured on a data dir.
 
     Args:
         config: options.
         model_dir: folder of stage 4.
-        dev: data that is not the test data.
+        dev: data dir that is not the test data.
+        known: all tasks that utterances may have, by name.
         out: folder of the sub-networks.
 
     Raises:
-        AioError: the model has no experts, or the split none of its tasks.
+        AioError: the model has no experts, or the data dir none of its tasks.
     """
     loaded = load_aio(model_dir / MODEL)
     if not loaded.model.backbone.moe_layers():
         remedy = "Give a model with experts."
         raise AioError(f"{model_dir} is dense: it has no experts to choose from. {remedy}")
     # Once for all tasks, each of which has its own row in the tables.
-    tables = route_split(loaded, dev)
-    return Extraction(config, loaded, tables, out)
+    tables = route_data_dir(loaded, dev, known)
+    return Extraction(config, loaded, tables, known, out)
 
 
 @torch.inference_mode()
-def time_ratio(whole: AioModel, small: AioModel, dataset: DumpDataset) -> float:
-    """Time of the whole model over that of the small one, on the first utterances of a dataset.
+def time_ratio(whole: AioModel, small: AioModel, utterances: Sequence[Utterance]) -> float:
+    """Time of the whole model over that of the small one, on the first of some utterances.
 
     Both times are medians over rounds in which the models take turns, so that whatever else the
     machine does slows down both.
     """
-    examples = []
-    for utterance in dataset.utterances[:TIMED_UTTERANCES]:
-        feats_TF = dataset.feats[utterance.id]
-        example = Example(utterance.id, utterance.task, feats_TF)
-        examples.append(example)
     # A task's index differs between the models, which know different tasks.
-    of_whole = collate(examples, whole.tasks)
-    of_small = collate(examples, small.tasks)
+    of_whole = read_batch(whole, utterances[:TIMED_UTTERANCES])
+    of_small = read_batch(small, utterances[:TIMED_UTTERANCES])
 
     whole_times, small_times = [], []
     for _ in range(ROUNDS):
@@ -249,5 +262,5 @@ def time_ratio(whole: AioModel, small: AioModel, dataset: DumpDataset) -> float:
 def _seconds(model: AioModel, batch: Batch) -> float:
     """How long a model takes up to its heads."""
     start = time.perf_counter()
-    model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
+    model.encode(batch)
     return time.perf_counter() - start

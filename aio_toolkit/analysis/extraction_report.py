@@ -33,18 +33,16 @@ class Measured:
     def of(cls, result: TaskResult) -> "Measured":
         """What the table shows of a task's results.
 
-        That is the last gain over the input, for audio that of the filtered output; the model's
-        answer where nothing is a gain.
+        That is the gain of the output that ranks the model, over the input; its score where that
+        has none.
 
         Raises:
             AioError: nothing could be scored.
         """
-        # The first column is the model's answer, whatever the kind.
-        shown = result.columns[0]
-        for column in result.columns:
-            if column.over and result.find(column.output, over=column.over):
-                shown = column
-        score = result.value(shown.output, shown.over)
+        gains = [c for c in result.columns if c.over and c.output == result.ranking]
+        # The gain over the input comes first, those over floors after it.
+        over = gains[0].over if gains else ""
+        score = result.value(result.ranking, over)
         metric = result.metrics[result.first_metric]
         return cls(score, metric.higher_is_better)
 

@@ -1,7 +1,7 @@
 """What a linear layer finds in frozen features, layer by layer (SUPERB, Yang et al. 2021; HEAR,
 2022).
 
-Letters: T frames, F feature bins, D width of a layer.
+Letters: S samples, T frames, D width of a layer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.progress import progress
 from aio_toolkit.scoring.intervals import Interval
 
-# Maps features (T, F) to the frames (T, D) of every layer.
+# Maps a wave (S,) to the frames (T, D) of every layer.
 Extract = Callable[[np.ndarray], list[torch.Tensor]]
 # Scores by probe and by way to look, one a layer.
 Results = dict[str, dict[str, list[Interval]]]
@@ -27,15 +27,15 @@ class Labelled:
     """Utterances of a probe.
 
     Attributes:
-        feats: features (T, F) of each, of the front end.
+        waves: the recording (S,) of each.
         labels: what the probe's readout takes.
     """
 
-    feats: list[np.ndarray]
+    waves: list[np.ndarray]
     labels: list[Any]
 
     def __len__(self) -> int:
-        return len(self.feats)
+        return len(self.waves)
 
 
 @dataclass
@@ -104,16 +104,16 @@ def run_probe(probe: Probe, extract: Extract, steps: int = 300, seed: int = 0) -
         steps: optimizer steps of each linear layer.
         seed: of its initialisation and batches.
 
-    >>> feats = [np.full((4, 1), value, dtype=np.float32) for value in (-1.0, 1.0)]
-    >>> side = Labelled(feats, labels=[0, 1])
+    >>> waves = [np.full(4, value, dtype=np.float32) for value in (-1.0, 1.0)]
+    >>> side = Labelled(waves, labels=[0, 1])
     >>> probe = Probe("sign", "class", ["-", "+"], side, side)
-    >>> [score] = run_probe(probe, lambda feats_TF: [torch.from_numpy(feats_TF)])
+    >>> [score] = run_probe(probe, lambda wave_S: [torch.from_numpy(wave_S)[:, None]])
     >>> score.value
     100.0
     """
     # The encoder runs once an utterance, not once a layer.
-    train = [extract(feats_TF) for feats_TF in probe.train.feats]
-    test = [extract(feats_TF) for feats_TF in probe.test.feats]
+    train = [extract(wave_S) for wave_S in probe.train.waves]
+    test = [extract(wave_S) for wave_S in probe.test.waves]
     make_readout = READOUTS[probe.kind]
     num_classes, num_layers = len(probe.classes), len(train[0])
 

@@ -2,19 +2,17 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from aio_toolkit.analysis.dumps import check_dump
 from aio_toolkit.analysis.probe import Labelled, Probe
-from aio_toolkit.codec.base import CodecFingerprint
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.dump.fingerprints import Provenance
-from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.data.sources import read_input
 from aio_toolkit.errors import AioError
+from aio_toolkit.frames import FrameGrid
 
 # A source is active in a frame that has this share of the energy of its own loudest frame.
 ACTIVE = 1e-3
@@ -29,27 +27,28 @@ class _Side:
     """One side of the probes.
 
     Attributes:
-        dataset: a split.
-        utterances: those of it that take part, by the names of their tasks.
-        codec: says how long frames are.
+        utterances: those of a split that take part, by the names of their tasks.
+        grid: the frames of the encoder.
     """
 
-    dataset: DumpDataset
     utterances: dict[str, list[Utterance]]
-    codec: CodecFingerprint
+    grid: FrameGrid
 
     def label(self, task: str, label_of: Callable[[Utterance, int], Any]) -> Labelled:
-        """Features of a task's utterances, and what `label_of` them and their frames says."""
+        """Recordings of a task, and what `label_of` them and their frames says."""
         side = Labelled([], [])
         for utterance in self.utterances[task]:
-            feats_TF = self.dataset.feats[utterance.id]
-            side.feats.append(feats_TF)
-            side.labels.append(label_of(utterance, len(feats_TF)))
+            num_frames = self.grid.num_frames(utterance.num_samples)
+            side.waves.append(read_input(utterance, self.grid.sample_rate))
+            side.labels.append(label_of(utterance, num_frames))
         return side
 
 
 def probes_of_data(
-    train: Split, test: Split, provenance: Provenance, max_utterances: int = 400
+    train: Sequence[Utterance],
+    test: Sequence[Utterance],
+    grid: FrameGrid,
+    max_utterances: int = 400,
 ) -> list[Probe]:
     """The probes that the tasks of a corpus allow.
 
@@ -59,25 +58,23 @@ def probes_of_data(
     others need a task that both splits have.
 
     Args:
-        train: split to fit linear layers on.
-        test: split to score.
-        provenance: the codec and front end that the encoder was trained with.
+        train: utterances of the split to fit linear layers on.
+        test: utterances of the split to score.
+        grid: the frames of the encoder.
         max_utterances: of a task in a split, at most.
 
     Raises:
-        AioError: a split is unfinished, or its dump is of another codec or front end.
+        AioError: no utterance would be left, or audio cannot be read.
     """
     if max_utterances < 1:
         problem = f"--max_utts {max_utterances} leaves nothing to probe"
         raise AioError(f"{problem}. Give one utterance at least.")
-    for split in (train, test):
-        check_dump(split, provenance)
-    fitted = _open(train, provenance.codec, max_utterances)
-    scored = _open(test, provenance.codec, max_utterances)
+    fitted = _open(train, grid, max_utterances)
+    scored = _open(test, grid, max_utterances)
 
     probes: list[Probe] = []
     if "asr" in fitted.utterances:
-        probes += _speaker_probes(fitted.dataset)
+        probes += _speaker_probes(train, grid)
     # By the names that all recipes give their tasks.
     makers = {
         "asr": _content_probe,
@@ -93,21 +90,19 @@ def probes_of_data(
     return probes
 
 
-def _open(split: Split, codec: CodecFingerprint, max_utterances: int) -> _Side:
-    tasks = split.present_tasks()
-    dataset = DumpDataset(split, tasks)
+def _open(utterances: Sequence[Utterance], grid: FrameGrid, max_utterances: int) -> _Side:
     groups: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in dataset.utterances:
+    for utterance in utterances:
         group = groups[utterance.task.name]
         if len(group) < max_utterances:
             group.append(utterance)
-    return _Side(dataset, dict(groups), codec)
+    return _Side(dict(groups), grid)
 
 
-def _speaker_probes(dataset: DumpDataset) -> list[Probe]:
+def _speaker_probes(utterances: Sequence[Utterance], grid: FrameGrid) -> list[Probe]:
     """Who speaks; none where no speaker has an utterance for either side."""
     of_speaker: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in dataset.utterances:
+    for utterance in utterances:
         if utterance.task.name == "asr":
             of_speaker[utterance.speaker].append(utterance)
     speakers = [name for name, members in of_speaker.items() if len(members) > 1]
@@ -121,8 +116,7 @@ def _speaker_probes(dataset: DumpDataset) -> list[Probe]:
         for number, utterance in enumerate(members):
             # In turns, so that both sides have the same speakers, as evenly as can be.
             side = sides[number % 2]
-            feats_TF = dataset.feats[utterance.id]
-            side.feats.append(feats_TF)
+            side.waves.append(read_input(utterance, grid.sample_rate))
             side.labels.append(index)
     return [Probe("speaker", "class", speakers, *sides)]
 
@@ -185,7 +179,7 @@ def _stems_probe(train: _Side, test: _Side) -> Probe:
     stems = list(first.task.targets)
 
     def _label(utterance: Utterance, num_frames: int) -> np.ndarray:
-        active_TN = _activity(utterance, train.codec, num_frames)
+        active_TN = _activity(utterance, train.grid, num_frames)
         return active_TN.astype(np.int64)
 
     sides = [side.label("music", _label) for side in (train, test)]
@@ -196,7 +190,7 @@ def _talkers_probe(train: _Side, test: _Side) -> Probe:
     """How many voices are heard."""
 
     def _label(utterance: Utterance, num_frames: int) -> np.ndarray:
-        active_TN = _activity(utterance, train.codec, num_frames)
+        active_TN = _activity(utterance, train.grid, num_frames)
         # Which voice is the first is chance; how many speak is not.
         any_T, all_T = active_TN.any(1), active_TN.all(1)
         counted_TC = np.stack([any_T, all_T], axis=1)
@@ -206,12 +200,12 @@ def _talkers_probe(train: _Side, test: _Side) -> Probe:
     return Probe("talkers", "frames", ["one or more", "two"], *sides)
 
 
-def _activity(utterance: Utterance, codec: CodecFingerprint, num_frames: int) -> np.ndarray:
+def _activity(utterance: Utterance, grid: FrameGrid, num_frames: int) -> np.ndarray:
     """Whether each source is heard in each frame (T, N)."""
-    waves = utterance.task.kind.waves(utterance, codec.sample_rate)
+    waves = utterance.task.kind.waves(utterance, grid.sample_rate)
     columns = []
     for wave_S in waves.values():
-        active_T = active_frames(wave_S, codec.hop, num_frames)
+        active_T = active_frames(wave_S, grid.hop, num_frames)
         columns.append(active_T)
     return np.stack(columns, axis=1)
 

@@ -1,7 +1,7 @@
 """Probes of a pre-trained encoder beside its random twin and log-mel: table, numbers, curves over
 layers.
 
-Letters: B batch (of one), T frames, F feature bins, D width, L layers.
+Letters: B batch (of one), S samples, T frames, F feature bins, D width, L layers.
 """
 
 import math
@@ -16,7 +16,6 @@ import torch.nn.functional as F
 
 from aio_toolkit.analysis.probe import Extract, Probe, Results
 from aio_toolkit.files import atomic_path, write_json
-from aio_toolkit.frontend.features import split_features
 from aio_toolkit.models.checkpoint import LoadedSsl
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.scoring.intervals import Interval
@@ -26,52 +25,44 @@ LEGEND = """\
 Scores of a linear layer on frozen features, with 95 % bootstrap intervals over utterances; the same
 budget for all. 0 = the encoder's input, 1 ... = its layers, all = all of them side by side. random
 = the same encoder before training, with the same input; log-mel = that part of the input alone."""
+# The front end that is a way to look of its own.
+LOG_MEL = "log_mel"
 # Panels of the plot in a row.
 COLUMNS = 4
 
 
 def contestants(ssl: LoadedSsl, seed: int) -> dict[str, Extract]:
-    """The ways to look at features, by name.
+    """The ways to look at recordings, by name.
 
     - `pre-trained`: the encoder's input, each of its layers, and all of these side by side.
     - `random`: the same of its twin before training.
-    - `log-mel`: that part of the input alone, where the front end has it.
+    - `log-mel`: that part of the input alone, where the encoder hears it.
 
     Args:
         ssl: a pre-trained encoder.
         seed: of the twin's weights.
 
     >>> from aio_toolkit.codec.base import CodecFingerprint
-    >>> from aio_toolkit.dump.fingerprints import Provenance
-    >>> from aio_toolkit.frontend.features import FrontEndFingerprint
-    >>> config = SslEncoder.Config()
     >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, latent_dim=2)
-    >>> provenance = Provenance(codec, FrontEndFingerprint(True, True, 4, 25.0, 20.0, 320))
-    >>> ssl = LoadedSsl(SslEncoder(config, num_features=6), config, provenance)
-    >>> extracts = contestants(ssl, seed=0)
-    >>> feats_TF = np.zeros((5, 6), dtype=np.float32)
-    >>> for name, extract in extracts.items():
-    ...     print(name, [layer_TD.shape[1] for layer_TD in extract(feats_TF)])
-    pre-trained [6, 192, 192, 192, 582]
-    random [6, 192, 192, 192, 582]
-    log-mel [4]
+    >>> ssl = LoadedSsl(SslEncoder(SslEncoder.Config(), codec.grid), codec)
+    >>> for name, extract in contestants(ssl, seed=0).items():
+    ...     print(name, [layer_TD.shape[1] for layer_TD in extract(np.zeros(800, np.float32))])
+    pre-trained [160, 192, 192, 192, 736]
+    random [160, 192, 192, 192, 736]
+    log-mel [160]
     """
     encoder = ssl.encoder
-    front_end, codec = ssl.provenance.front_end, ssl.provenance.codec
-    num_features = len(encoder.mean_F)
     torch.manual_seed(seed)
-    twin = SslEncoder(ssl.config, num_features)
+    twin = SslEncoder(encoder.config, encoder.grid)
     # The twin has the same input: statistics are not what training is about.
-    twin.mean_F.copy_(encoder.mean_F)
-    twin.std_F.copy_(encoder.std_F)
+    twin.front_end.load_state_dict(encoder.front_end.state_dict())
 
     found = {
         "pre-trained": _layers_of(encoder),
         "random": _layers_of(twin),
     }
-    if front_end.log_mel:
-        num_latents = front_end.num_latents(codec.latent_dim)
-        found["log-mel"] = _log_mel_of(encoder, num_latents)
+    if LOG_MEL in encoder.front_end.parts:
+        found["log-mel"] = _log_mel_of(encoder)
     return found
 
 
@@ -79,9 +70,9 @@ def _layers_of(encoder: SslEncoder) -> Extract:
     encoder.eval()
 
     @torch.no_grad()
-    def _extract(feats_TF: np.ndarray) -> list[torch.Tensor]:
-        features_TF = _normalise(encoder, feats_TF)
-        lengths_B = torch.tensor([len(feats_TF)])
+    def _extract(wave_S: np.ndarray) -> list[torch.Tensor]:
+        features_TF = _hear(encoder, wave_S)
+        lengths_B = torch.tensor([len(features_TF)])
         states = encoder(features_TF[None], lengths_B)
 
         layers = [features_TF]
@@ -97,19 +88,20 @@ def _layers_of(encoder: SslEncoder) -> Extract:
     return _extract
 
 
-def _log_mel_of(encoder: SslEncoder, num_latents: int) -> Extract:
-    def _extract(feats_TF: np.ndarray) -> list[torch.Tensor]:
-        features_TF = _normalise(encoder, feats_TF)
-        mel_TF, _ = split_features(features_TF, num_latents)
-        return [mel_TF]
+def _log_mel_of(encoder: SslEncoder) -> Extract:
+    bins = encoder.front_end.bins([LOG_MEL])
+
+    def _extract(wave_S: np.ndarray) -> list[torch.Tensor]:
+        return [_hear(encoder, wave_S)[:, bins]]
 
     return _extract
 
 
-def _normalise(encoder: SslEncoder, feats_TF: np.ndarray) -> torch.Tensor:
+def _hear(encoder: SslEncoder, wave_S: np.ndarray) -> torch.Tensor:
     """What the encoder is given (T, F)."""
-    features_TF = torch.from_numpy(feats_TF)
-    return encoder.normalise(features_TF)
+    wave_BS = torch.from_numpy(wave_S)[None]
+    features = encoder.front_end.extract(wave_BS, torch.tensor([len(wave_S)]))
+    return encoder.front_end(features)[0]
 
 
 def format_probes(probes: Sequence[Probe], results: Results) -> str:

@@ -3,89 +3,82 @@
 Letters: G tasks, E experts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from aio_toolkit.analysis.dumps import check_dump
+from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.inputs import read_inputs
 from aio_toolkit.data.sampler import fixed_batches
-from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.decoding.read import read_batch
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, write_json
 from aio_toolkit.models.aio import AioModel
-from aio_toolkit.models.batch import Example, collate
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.figures import layer_figures
 from aio_toolkit.progress import progress
 from aio_toolkit.tables import markdown_table
+from aio_toolkit.tasks import Task
 
-# Frames of a batch, padding included.
-FRAMES_PER_BATCH = 3000
+# Audio of a batch, padding included.
+SECONDS_PER_BATCH = 60.0
 LEGEND = "Share of each task's visits that each expert gets, in %."
 
 
-def analyse_routing(model_dir: Path, split: Split, out: Path) -> str:
+def analyse_routing(model_dir: Path, data: Path, tasks: Mapping[str, Task], out: Path) -> str:
     """Stage 7: measure and write the routing of a model; a line that says so where it is dense.
 
     Args:
         model_dir: folder of stage 4.
-        split: what to route.
+        data: data dir to route.
+        tasks: all tasks that its utterances may have, by name.
         out: folder for `ROUTING.md`, `routing.json` and `routing.png`.
 
     Raises:
-        AioError: there is no such model, or the split is none of its tasks or of another codec.
+        AioError: there is no such model, or the data dir has none of its tasks.
     """
     loaded = load_aio(model_dir / MODEL)
     # A recipe runs this stage whatever model it has trained.
     if not loaded.model.backbone.moe_layers():
         return f"{model_dir} is dense: it has no experts to look at.\n"
-    tables = route_split(loaded, split)
+    tables = route_data_dir(loaded, data, tasks)
     names = [task.name for task in loaded.model.tasks]
     return write_routing(tables, names, out)
 
 
-def route_split(loaded: LoadedAio, split: Split) -> Tables:
-    """Routing tables of a model over the utterances of a split.
+def route_data_dir(loaded: LoadedAio, data: Path, tasks: Mapping[str, Task]) -> Tables:
+    """Routing tables of a model over the utterances of a data dir.
 
-    Tasks of the model that the split lacks have no tokens in the tables.
+    Tasks of the model that the data dir lacks have no tokens in the tables.
 
     Raises:
-        AioError: the split has none of the tasks, or is of another codec or front end.
+        AioError: it has none of the tasks.
     """
-    check_dump(split, loaded.provenance)
-    model = loaded.model
-    present = [task.name for task in split.present_tasks()]
-    tasks = [task for task in model.tasks if task.name in present]
-    if not tasks:
-        names = [task.name for task in model.tasks]
-        known = ", ".join(names)
-        raise AioError(f"{split.data} has no utterance of the model's tasks: {known}.")
-    dataset = DumpDataset(split, tasks)
-    return measure_routing(model, dataset)
+    own = {task.name: task for task in loaded.model.tasks}
+    found = read_inputs(data, {**tasks, **own}, loaded.codec.sample_rate)
+    utterances = [utterance for utterance in found if utterance.task.name in own]
+    if not utterances:
+        raise AioError(f"{data} has no utterance of the model's tasks: {', '.join(own)}.")
+    return measure_routing(loaded.model, utterances)
 
 
 @torch.inference_mode()
-def measure_routing(model: AioModel, dataset: DumpDataset) -> Tables:
-    """Routing tables of every MoE layer over all utterances of a dataset, in evaluation mode."""
+def measure_routing(model: AioModel, utterances: Sequence[Utterance]) -> Tables:
+    """Routing tables of every MoE layer over utterances, in evaluation mode."""
     was_training = model.training
     model.eval()
     # Padded rows would change no table, but cost time: similar lengths go together.
-    tasks = [utterance.task.name for utterance in dataset.utterances]
-    batches = fixed_batches(tasks, dataset.num_frames, FRAMES_PER_BATCH)
+    tasks = [utterance.task.name for utterance in utterances]
+    lengths = [utterance.num_samples for utterance in utterances]
+    budget = int(SECONDS_PER_BATCH * model.encoder.grid.sample_rate)
+    batches = fixed_batches(tasks, lengths, budget)
 
     total: Tables = {}
     for members in progress(batches, "routing", unit="batch"):
-        examples = []
-        for index in members:
-            utterance = dataset.utterances[index]
-            feats_TF = dataset.feats[utterance.id]
-            example = Example(utterance.id, utterance.task, feats_TF)
-            examples.append(example)
-        batch = collate(examples, model.tasks)
-        _, tables = model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
-        for name, table in tables.items():
+        batch = read_batch(model, [utterances[index] for index in members])
+        for name, table in model.encode(batch).tables.items():
             if name in total:
                 table = total[name] + table
             total[name] = table

@@ -9,7 +9,9 @@ from typing import Any, override
 import numpy as np
 import torch
 
-from aio_toolkit.answers.base import AnswerKind, TargetReader, Units
+from aio_toolkit.answers._sources_reader import SourcesReader
+from aio_toolkit.answers.audio_target import AudioTarget, AudioTargets, pad_targets
+from aio_toolkit.answers.base import AnswerKind, TargetSource, Units
 from aio_toolkit.answers.decoded_audio import (
     DecodedAudio,
     WavePaths,
@@ -19,12 +21,11 @@ from aio_toolkit.answers.decoded_audio import (
     write_waves,
 )
 from aio_toolkit.answers.lists import check_complete
-from aio_toolkit.answers.padding import pad_arrays
-from aio_toolkit.answers.sources import all_sources, present_sources, present_targets
+from aio_toolkit.answers.sources import all_sources, present_targets
 from aio_toolkit.codec.base import CodecFingerprint, check_same, load_codec
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.mixtures import Mixture
 from aio_toolkit.data.sources import read_input, read_wave
-from aio_toolkit.dump.arks import ArkReader
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
 from aio_toolkit.tasks import Task
@@ -82,35 +83,6 @@ class CodecUnits(Units):
         if not isinstance(other, CodecUnits):
             raise AioError(f"{where}: the units are not those of a codec.")
         check_same(self.fingerprint, other.fingerprint, where)
-
-
-class CodesReader(TargetReader):
-    """Codes of stage 2, a row for each source of the task."""
-
-    def __init__(self, dump: Path, utterances: Sequence[Utterance], units: CodecUnits):
-        self.silence_Q = units.silence_Q.numpy()
-        # A source that no utterance of the split has, such as a third sound, has no file.
-        sources: set[str] = set()
-        for utterance in utterances:
-            sources.update(present_sources(utterance))
-        self.codes = {}
-        for source in sorted(sources):
-            path = dump / f"codes_{source}.scp"
-            self.codes[source] = ArkReader(path, integers=True)
-
-    @override
-    def read(self, utterance: Utterance, span: slice, num_frames: int) -> np.ndarray:
-        """Codes (N, T, Q) of the span; those of silence for sources that are absent."""
-        present = present_sources(utterance)
-        rows = []
-        for source in all_sources(utterance.task):
-            if source in present:
-                rows.append(self.codes[source][utterance.id])
-            else:
-                # The estimate of a source that is not there has silence to aim at.
-                rows.append(np.tile(self.silence_Q, (num_frames, 1)))
-        codes_NTQ = np.stack(rows)
-        return codes_NTQ[:, span]
 
 
 class Audio(AnswerKind):
@@ -232,14 +204,21 @@ class Audio(AnswerKind):
         return CodecUnits.from_state(state)
 
     @override
-    def open(self, dump: Path, utterances: Sequence[Utterance], units: CodecUnits) -> CodesReader:
-        """A reader of the codes in the dump."""
-        return CodesReader(dump, utterances, units)
+    def open(self, source: TargetSource, units: CodecUnits) -> SourcesReader:
+        """A reader of waves, and of the codes in the dump where they are wanted."""
+        return SourcesReader(source, units.silence_Q.numpy())
 
     @override
-    def collate(self, targets: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
-        """Codes (B, N, T, Q), -1 on padding; T is the input's length."""
-        return pad_arrays(targets, value=-1, axis=1, length=num_frames)
+    def rendered(self, task: Task, mixture: Mixture) -> AudioTarget:
+        """The sources that the mixture was made of."""
+        silence_S = np.zeros_like(mixture.input)
+        waves = [mixture.targets.get(target, silence_S) for target in task.targets]
+        return AudioTarget(np.stack(waves))
+
+    @override
+    def collate(self, targets: Sequence[AudioTarget], num_samples: int, hop: int) -> AudioTargets:
+        """Waves and codes, padded to the inputs' length."""
+        return pad_targets(targets, num_samples, hop)
 
     @override
     def write(self, folder: Path, utterance: Utterance, answer: DecodedAudio) -> None:

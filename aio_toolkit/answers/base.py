@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.mixtures import Mixture
+from aio_toolkit.data.spans import Span
+from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
 
 
@@ -38,18 +40,34 @@ class Units(ABC):
         """Raise AioError, which `where` opens, if answers in `other` are not answers in these."""
 
 
+@dataclass(frozen=True)
+class TargetSource:
+    """Where a reader finds the answers of one kind in a split.
+
+    Attributes:
+        dump: what stage 2 made of the split.
+        utterances: those of the split that are of tasks with this kind of answer.
+        wanted: what the head learns from, see `Head.wanted`.
+        sample_rate: Hz of waves.
+    """
+
+    dump: Path
+    utterances: Sequence[Utterance]
+    wanted: frozenset[str]
+    sample_rate: int
+
+
 class TargetReader(ABC):
     """Reads the answers of the utterances of one split, for training."""
 
     @abstractmethod
-    def read(self, utterance: Utterance, span: slice, num_frames: int) -> np.ndarray:
+    def read(self, utterance: Utterance, span: Span) -> Any:
         """The answer of an utterance.
 
         Args:
             utterance: one of the split.
-            span: the frames of the input that the example holds; all of them unless the kind
+            span: the stretch of the input that the example holds; all of it unless the kind
                 `can_be_cut`.
-            num_frames: frames of the whole input.
         """
 
 
@@ -130,18 +148,27 @@ class AnswerKind(ABC):
     # ---- training
 
     @abstractmethod
-    def open(self, dump: Path, utterances: Sequence[Utterance], units: Any) -> TargetReader:
-        """A reader of the answers of a split.
+    def open(self, source: TargetSource, units: Any) -> TargetReader:
+        """A reader of the answers of a split, in some units."""
 
-        Args:
-            dump: what stage 2 made of the split.
-            utterances: those of the split that are of tasks with this kind of answer.
-            units: the units to read answers in.
+    def rendered(self, task: Task, mixture: Mixture) -> Any:
+        """The answer to a mixture that was made on the fly, as a reader would give it.
+
+        Raises:
+            AioError: mixtures have no such answer.
         """
+        problem = f"data.mixing.{task.name}: the answer to a mixture is no {task.output}"
+        raise AioError(f"{problem}. Remove the rule.")
 
     @abstractmethod
-    def collate(self, targets: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
-        """One padded batch of answers; the inputs are `num_frames` long with their padding."""
+    def collate(self, targets: Sequence[Any], num_samples: int, hop: int) -> Any:
+        """One padded batch of answers.
+
+        Args:
+            targets: what readers gave.
+            num_samples: length of the inputs with their padding.
+            hop: samples of a frame.
+        """
 
     # ---- decoded answers, in the folder of a task
 

@@ -20,9 +20,10 @@ class DecodeStamp:
         config: the options of stage 5, `decoders` among them by kind of answer.
         model: hash of the checkpoint.
         sample_rate: Hz of audio.
+        data: digest of the recordings; empty where nobody tells.
 
     >>> import tempfile
-    >>> stamp = DecodeStamp({"decoders": {"text": {"beam_size": 5}}}, "0a1b", 16000)
+    >>> stamp = DecodeStamp({"decoders": {"text": {"beam_size": 5}}}, "0a1b", 16000, "2c3d")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     stamp.claim(Path(folder))
     ...     DecodeStamp.read(Path(folder)) == stamp
@@ -34,6 +35,7 @@ class DecodeStamp:
     config: dict[str, Any]
     model: str
     sample_rate: int
+    data: str
 
     @classmethod
     def read(cls, folder: Path) -> "DecodeStamp":
@@ -72,7 +74,8 @@ class DecodeStamp:
             return
 
         if there:
-            print(f"{folder} was made by another model or configuration: decoding anew")
+            reason = "by another model or configuration, or of other recordings"
+            print(f"{folder} was made {reason}: decoding anew")
         for entry in there:
             if entry.is_dir():
                 shutil.rmtree(entry)

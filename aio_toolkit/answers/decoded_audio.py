@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from aio_toolkit.answers.lists import read_list, write_list
-from aio_toolkit.data.audio import Subtype, write_wav
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.wav_writer import Subtype, write_wav
 
 WAVES_FOLDER, FLAGS_FOLDER = "wav", "done"
 

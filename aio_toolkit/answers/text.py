@@ -1,5 +1,6 @@
 """Text: a sentence an utterance, in units of SentencePiece."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +9,20 @@ from typing import Any, override
 import numpy as np
 import torch
 
-from aio_toolkit.answers.base import AnswerKind, TargetReader, Units
+from aio_toolkit.answers.base import AnswerKind, TargetReader, TargetSource, Units
 from aio_toolkit.answers.lists import check_complete, read_list, write_list, write_text
 from aio_toolkit.answers.padding import pad_arrays
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.spans import Span
 from aio_toolkit.errors import AioError
+from aio_toolkit.files import read_json, write_json
 from aio_toolkit.tasks import Task
 from aio_toolkit.text import TOKENS_FILE, Vocabulary, train_sentencepiece
 
 # The sentences of all utterances, in the folder of a task.
 HYPOTHESES = "text"
+# What units were made from.
+MADE_FROM = "made_from.json"
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class TextReader(TargetReader):
         self.vocabulary = vocabulary
 
     @override
-    def read(self, utterance: Utterance, span: slice, num_frames: int) -> np.ndarray:
+    def read(self, utterance: Utterance, span: Span) -> np.ndarray:
         """Ids (L,) of the whole sentence."""
         # Beside it, the utterance may have the text of another task.
         (target,) = utterance.task.targets
@@ -130,28 +135,33 @@ class Text(AnswerKind):
         self, tasks: Sequence[Task], utterances: Sequence[Utterance], options: Fit, folder: Path
     ) -> TextUnits:
         """Train one SentencePiece model on all text of the tasks, whatever language it is in."""
+        sentences = _sentences(tasks, utterances)
+        digest = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
+        made_from = {"vocab_size": options.vocab_size, "sentences": digest}
+        path = folder / MADE_FROM
+        # A folder that tells nothing of its origin is somebody's own vocabulary.
+        is_current = not path.is_file() or read_json(path) == made_from
         if (folder / TOKENS_FILE).is_file():
-            units = self.load_units(folder)
-            # Told now rather than by stage 4, hours later.
-            for task in tasks:
-                units.vocabulary.start(task.name)
-            print(f"{folder} is finished ({len(units.vocabulary)} tokens): nothing to do")
-            return units
+            if is_current:
+                return self._kept(folder, tasks)
+            print(f"{folder}: the sentences or their vocabulary size have changed: made again")
 
-        targets: set[str] = set()
-        for task in tasks:
-            targets.update(task.targets)
-        sentences = []
-        for utterance in utterances:
-            for target in targets & utterance.answers.keys():
-                sentences.append(utterance.answers[target])
-        # Sorted, so that the model does not depend on the order of the data.
-        model = train_sentencepiece(sorted(sentences), options.vocab_size)
+        model = train_sentencepiece(sentences, options.vocab_size)
         names = [task.name for task in tasks]
         vocabulary = Vocabulary.of_model(model, names)
         vocabulary.save(folder)
+        write_json(path, made_from)
         print(f"wrote {folder} ({len(vocabulary)} tokens from {len(sentences)} sentences)")
         return TextUnits(vocabulary)
+
+    def _kept(self, folder: Path, tasks: Sequence[Task]) -> TextUnits:
+        """The units that are there already."""
+        units = self.load_units(folder)
+        # Told now rather than by stage 4, hours later.
+        for task in tasks:
+            units.vocabulary.start(task.name)
+        print(f"{folder} is finished ({len(units.vocabulary)} tokens): nothing to do")
+        return units
 
     @override
     def load_units(self, folder: Path) -> TextUnits:
@@ -159,12 +169,12 @@ class Text(AnswerKind):
         return TextUnits(Vocabulary.load(folder))
 
     @override
-    def open(self, dump: Path, utterances: Sequence[Utterance], units: TextUnits) -> TextReader:
+    def open(self, source: TargetSource, units: TextUnits) -> TextReader:
         """A reader that needs nothing of the dump."""
         return TextReader(units.vocabulary)
 
     @override
-    def collate(self, targets: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
+    def collate(self, targets: Sequence[np.ndarray], num_samples: int, hop: int) -> torch.Tensor:
         """Token ids (B, L), -1 on padding; L is the longest sentence's length."""
         return pad_arrays(targets, value=-1)
 
@@ -196,6 +206,18 @@ class Text(AnswerKind):
         lacking = [u.id for u in utterances if u.id not in table]
         check_complete(path, lacking)
         return [table[utterance.id] for utterance in utterances]
+
+
+def _sentences(tasks: Sequence[Task], utterances: Sequence[Utterance]) -> list[str]:
+    """All answers to the tasks; sorted, so that nothing depends on the order of the data."""
+    targets: set[str] = set()
+    for task in tasks:
+        targets.update(task.targets)
+    sentences = []
+    for utterance in utterances:
+        for target in targets & utterance.answers.keys():
+            sentences.append(utterance.answers[target])
+    return sorted(sentences)
 
 
 def _sentence_path(folder: Path, utterance: Utterance) -> Path:

@@ -8,7 +8,7 @@ table is made of how score, size and speed change with the experts kept.
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import add_config, add_split, command_parser, parse, split_of
+from aio_toolkit.arguments import add_config, add_data, command_parser, parse
 from aio_toolkit.errors import cli
 
 SCHEMA = "aio_toolkit.analysis.extraction:Extraction"
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
-    add_split(parser, "that shows which experts are visited (dev)")
+    add_data(parser, "that shows which experts are visited (dev)")
     add_config(parser, "conf/extract.yaml", required=False)
     parser.add_argument(
         "--task", nargs="+", default=[], help="tasks to extract; all of the model by default"
@@ -28,7 +28,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     comparison = parser.add_argument_group("comparison of budgets")
     comparison.add_argument("--test_data", type=Path, help="data dir to score on")
-    comparison.add_argument("--test_dump", type=Path, help="its dump")
     comparison.add_argument("--nj", type=int, default=1, help="processes that score")
     return parser
 
@@ -43,17 +42,16 @@ def main() -> None:
     check_config(SCHEMA, args.config, args.set)
     # Only now what takes seconds to import: a mistake in the configuration is told at once.
     from aio_toolkit.analysis.extraction import Extraction, open_extraction
-    from aio_toolkit.dump.split import Split
+    from aio_toolkit.tasks import load_tasks
 
     config = load_config(Extraction.Config, args.config, args.set)
-    if config.budgets and not (args.test_data and args.test_dump):
-        parser.error("budgets are compared on --test_data and --test_dump")
-    split = split_of(args)
-    extraction = open_extraction(config, args.model, split, args.out)
+    if config.budgets and not args.test_data:
+        parser.error("budgets are compared on --test_data")
+    known = load_tasks(args.tasks_config)
+    extraction = open_extraction(config, args.model, args.data, known, args.out)
     tasks = extraction.tasks(args.task)
     if config.budgets:
-        test = Split(args.test_data, args.test_dump, split.tasks)
-        print(extraction.compare(tasks, test, args.nj), end="")
+        print(extraction.compare(tasks, args.test_data, args.nj), end="")
         return
     for task in tasks:
         print(extraction.write(task))

@@ -4,7 +4,7 @@ log-mel."""
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import add_folders, command_parser, parse
+from aio_toolkit.arguments import add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
 
 
@@ -12,8 +12,10 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
     parser.add_argument("--ssl", type=Path, required=True, help="folder of the encoder (stage 3)")
-    add_folders(parser)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of data dirs")
+    parser.add_argument("--train_set", default="train", help="split to fit linear layers on")
     parser.add_argument("--test_set", default="test", help="split to score")
+    add_tasks(parser)
     parser.add_argument("--no_data", action="store_true", help="only the probes of --list")
     parser.add_argument(
         "--list",
@@ -23,7 +25,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="probes of labelled files: lines of file<TAB>label<TAB>train|test, files relative to "
         "FILE's folder",
     )
-    parser.add_argument("--codec", help="codec of the encoder, for --list")
     parser.add_argument(
         "--max_utts", type=int, default=400, help="utterances of a task in a split, at most"
     )
@@ -42,13 +43,11 @@ def main() -> None:
     args = parse(parser)
     if args.no_data and not args.list:
         parser.error("--no_data leaves nothing to probe without --list")
-    if args.list and not args.codec:
-        parser.error("--list needs --codec")
     from aio_toolkit.analysis.probe import run_probes
     from aio_toolkit.analysis.probe_data import probes_of_data
     from aio_toolkit.analysis.probe_lists import probes_of_lists
     from aio_toolkit.analysis.probe_report import contestants, write_probes
-    from aio_toolkit.dump.split import Corpus
+    from aio_toolkit.data.datadir import read_data_dir
     from aio_toolkit.models.checkpoint import MODEL, load_ssl
     from aio_toolkit.tasks import load_tasks
 
@@ -56,11 +55,11 @@ def main() -> None:
     probes = []
     if not args.no_data:
         tasks = load_tasks(args.tasks_config)
-        corpus = Corpus(args.data, args.dump, tasks, args.train_set)
-        test = corpus.split(args.test_set)
-        probes += probes_of_data(corpus.train, test, ssl.provenance, args.max_utts)
+        train = read_data_dir(args.data / args.train_set, tasks)
+        test = read_data_dir(args.data / args.test_set, tasks)
+        probes += probes_of_data(train, test, ssl.codec.grid, args.max_utts)
     if args.list:
-        probes += probes_of_lists(args.list, args.codec, ssl.provenance)
+        probes += probes_of_lists(args.list, ssl.codec.sample_rate)
     results = run_probes(probes, contestants(ssl, args.seed), args.steps)
     print(write_probes(probes, results, args.out), end="")
 

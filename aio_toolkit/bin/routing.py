@@ -4,7 +4,7 @@ plot."""
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import add_split, command_parser, parse, split_of
+from aio_toolkit.arguments import add_data, command_parser, parse
 from aio_toolkit.errors import cli
 
 
@@ -12,7 +12,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
-    add_split(parser, "to route")
+    add_data(parser, "to route")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for ROUTING.md, routing.json, routing.png"
     )
@@ -24,9 +24,10 @@ def main() -> None:
     """Load, measure, print."""
     args = parse(build_parser())
     from aio_toolkit.analysis.routing import analyse_routing
+    from aio_toolkit.tasks import load_tasks
 
-    split = split_of(args)
-    print(analyse_routing(args.model, split, args.out), end="")
+    tasks = load_tasks(args.tasks_config)
+    print(analyse_routing(args.model, args.data, tasks, args.out), end="")
 
 
 if __name__ == "__main__":

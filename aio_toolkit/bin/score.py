@@ -16,7 +16,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_tasks(parser)
     parser.add_argument(
-        "--tasks", nargs="+", default=[], help="tasks to score; all of the data dir by default"
+        "--tasks", nargs="+", default=[], help="tasks to score; all that are decoded by default"
+    )
+    parser.add_argument("--train", type=Path, help="data dir that floors are fitted to")
+    parser.add_argument("--dev", type=Path, help="data dir that their options are chosen on")
+    parser.add_argument(
+        "--bounds", type=Path, help="folder where floors and ceilings are kept for other models"
     )
     parser.add_argument("--nj", type=int, default=1, help="processes that read and score")
     parser.add_argument(
@@ -41,11 +46,20 @@ def main() -> None:
         return
     if not args.data or not args.decode:
         parser.error("--data and --decode are required, or --compare")
-    from aio_toolkit.scoring.run import score_decode_dir
+    from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
     from aio_toolkit.tasks import load_tasks
 
-    tasks = load_tasks(args.tasks_config)
-    results = score_decode_dir(args.data, args.decode, tasks, args.tasks, args.nj)
+    run = ScoreRun(
+        data=args.data,
+        decode=args.decode,
+        tasks=load_tasks(args.tasks_config),
+        names=args.tasks,
+        train=args.train,
+        dev=args.dev,
+        bounds=args.bounds,
+        num_jobs=args.nj,
+    )
+    results = score_decode_dir(run)
     print(write_report(args.decode, results), end="")
 
 

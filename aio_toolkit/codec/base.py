@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from aio_toolkit.errors import AioError
+from aio_toolkit.frames import FrameGrid
 
 # The file of a codec's folder that says of what kind it is, and how its network is built.
 ARCHITECTURE = "architecture.yaml"
@@ -33,7 +34,7 @@ class CodecFingerprint:
         codebook_size: codes V in each.
         latent_dim: channels C of the latents.
 
-    >>> CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 8).frame_rate
+    >>> CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 8).grid.frame_rate
     50.0
     """
 
@@ -46,9 +47,9 @@ class CodecFingerprint:
     latent_dim: int
 
     @property
-    def frame_rate(self) -> float:
-        """Frames a second."""
-        return self.sample_rate / self.hop
+    def grid(self) -> FrameGrid:
+        """The frames of its codes."""
+        return FrameGrid(self.sample_rate, self.hop)
 
 
 @dataclass

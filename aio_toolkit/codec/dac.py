@@ -1,5 +1,7 @@
 """The Descript Audio Codec (Kumar et al. 2023), through the `dac` package."""
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import override
@@ -12,6 +14,7 @@ from aio_toolkit.codec import dac_model
 from aio_toolkit.codec.base import Codec, CodecFingerprint, Encoded
 from aio_toolkit.codec.convolutions import context, fit_length, run_ragged
 from aio_toolkit.codec.inference import prepare
+from aio_toolkit.codec.strides import strides_for
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
 
@@ -42,10 +45,11 @@ class Dac(Codec):
         Attributes:
             sample_rate: Hz.
             encoder_dim: channels of the encoder's first layer; each stride doubles them.
-            encoder_rates: strides of the encoder; their product is the hop.
+            encoder_rates: strides of the encoder; their product is the hop. Empty: those for about
+                50 frames a second, see `codec.strides`.
             latent_dim: channels C of the latents.
             decoder_dim: channels of the decoder's first layer; each stride halves them.
-            decoder_rates: strides of the decoder.
+            decoder_rates: strides of the decoder. Empty: those of the encoder in reverse.
             n_codebooks: codebooks Q.
             codebook_size: codes V in each.
             codebook_dim: channels in which the nearest code is looked up.
@@ -53,13 +57,31 @@ class Dac(Codec):
 
         sample_rate: int = 16000
         encoder_dim: int = 64
-        encoder_rates: list[int] = field(default_factory=lambda: [2, 4, 5, 8])
+        encoder_rates: list[int] = field(default_factory=list)
         latent_dim: int = 1024
         decoder_dim: int = 1536
-        decoder_rates: list[int] = field(default_factory=lambda: [8, 5, 4, 2])
+        decoder_rates: list[int] = field(default_factory=list)
         n_codebooks: int = 12
         codebook_size: int = 1024
         codebook_dim: int = 8
+
+        def resolved(self) -> "Dac.Config":
+            """The same architecture with all strides filled in.
+
+            Raises:
+                AioError: no strides follow from the rate, or those of the decoder undo another hop.
+            """
+            encoder = list(self.encoder_rates) or strides_for(self.sample_rate)
+            decoder = list(self.decoder_rates) or encoder[::-1]
+            if math.prod(encoder) != math.prod(decoder):
+                problem = f"decoder_rates {decoder} do not undo encoder_rates {encoder}"
+                raise AioError(f"{problem}. Leave decoder_rates out, or make the products equal.")
+            return dataclasses.replace(self, encoder_rates=encoder, decoder_rates=decoder)
+
+        @property
+        def hop(self) -> int:
+            """Samples of a frame."""
+            return math.prod(self.resolved().encoder_rates)
 
     def __init__(
         self,

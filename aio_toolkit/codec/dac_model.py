@@ -37,13 +37,15 @@ def build_dac(config: "Dac.Config") -> nn.Module:
         warnings.simplefilter("ignore", FutureWarning)
         from dac.model.dac import DAC
 
-        return DAC(**dataclasses.asdict(config))
+        return DAC(**dataclasses.asdict(config.resolved()))
 
 
 def save_dac(
     directory: Path, model: nn.Module, config: "Dac.Config", *, half: bool = False
 ) -> None:
     """Write a codec's folder; the weights come last and say that all of it is there.
+
+    The architecture is written with all its strides, which do not depend on later rules then.
 
     Args:
         directory: the folder.
@@ -53,7 +55,7 @@ def save_dac(
     """
     from safetensors.torch import save_file
 
-    save_config({"kind": KIND, **to_dict(config)}, directory / ARCHITECTURE)
+    save_config({"kind": KIND, **to_dict(config.resolved())}, directory / ARCHITECTURE)
 
     state = model.state_dict()
     if half:

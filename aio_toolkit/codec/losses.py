@@ -1,5 +1,6 @@
 """Reconstruction losses of codec training. Letters: B batch, S samples."""
 
+import math
 from dataclasses import dataclass
 from typing import override
 
@@ -12,18 +13,26 @@ class MelScale:
     """One resolution of the mel loss.
 
     Attributes:
-        window: samples.
+        seconds: about how long a window is.
         num_mels: number of bands.
+
+    >>> scale = MelScale(0.032, num_mels=64)
+    >>> scale.window(16000), scale.window(8000), scale.window(44100)
+    (512, 256, 1024)
     """
 
-    window: int
+    seconds: float
     num_mels: int
+
+    def window(self, sample_rate: int) -> int:
+        """Samples of a window: the nearest power of two, for which the transform is fastest."""
+        return 2 ** round(math.log2(self.seconds * sample_rate))
 
 
 # Added to energies, so that silence has a finite ratio.
 SMALL = 1e-6
 # Few scales with few bands: on a CPU the full set of the original paper costs as much as the codec.
-MEL_SCALES = (MelScale(2048, 128), MelScale(512, 64), MelScale(128, 16))
+MEL_SCALES = (MelScale(0.128, 128), MelScale(0.032, 64), MelScale(0.008, 16))
 
 
 class MultiScaleMelLoss(nn.Module):
@@ -57,8 +66,8 @@ class MultiScaleMelLoss(nn.Module):
         self.mels = nn.ModuleList(
             MelSpectrogram(
                 sample_rate,
-                scale.window,
-                hop_length=scale.window // 4,
+                scale.window(sample_rate),
+                hop_length=scale.window(sample_rate) // 4,
                 n_mels=scale.num_mels,
                 power=1.0,
                 # Zeros at the edges, not a reflection, which audio shorter than half a window does

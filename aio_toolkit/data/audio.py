@@ -1,32 +1,20 @@
-"""Reading and writing waves: files, Kaldi pipes (`cmd |`) and ark offsets (`file.ark:123`)."""
+"""Reading waves: files, Kaldi pipes (`cmd |`) and ark offsets (`file.ark:123`)."""
 
-import functools
 import io
-import math
 import re
 import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from aio_toolkit.data.resampling import notice_resampling, resample
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import atomic_path
 
 # Kaldi appends the range of rows to some offsets: `file.ark:123[0:99]`.
 _ARK_OFFSET = re.compile(r"(?P<ark>.+):(?P<offset>\d+)(\[[\d:,]*\])?")
-
-_FULL_SCALE = 2**15  # of 16-bit samples
-
-
-class Subtype(StrEnum):
-    """How samples are stored in a WAV file, by libsndfile's names."""
-
-    pcm_16 = "PCM_16"
-    float_32 = "FLOAT"
 
 
 @dataclass(frozen=True)
@@ -60,21 +48,55 @@ def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
             Inf.
 
     >>> import tempfile
+    >>> from aio_toolkit.data.wav_writer import write_wav
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_wav(f"{folder}/a.wav", np.array([0.5, -0.25]), sample_rate=8000)
     ...     read_audio(f"cat {folder}/a.wav |", sample_rate=8000).tolist()
     [0.5, -0.25]
     """
-    try:
+    with _told_of(where):
         samples_SC, rate = _load(spec)
-        _check_samples(samples_SC, spec)
-    except AioError as error:
-        raise AioError(f"{where}: {error}" if where else str(error)) from None
-    wave_S = samples_SC.mean(axis=1, dtype=np.float32)
+        check_samples(samples_SC, spec)
+    wave_S = _to_mono(samples_SC)
     if rate == sample_rate:
         return wave_S
     notice_resampling(rate, sample_rate)
     return resample(wave_S, rate, sample_rate)
+
+
+def read_span(
+    spec: str, sample_rate: int, start: int, num_samples: int, where: str = ""
+) -> np.ndarray:
+    """Read a stretch of a wave; of a plain file no more than that.
+
+    Args:
+        spec: as in `read_audio`.
+        sample_rate: Hz of the result.
+        start: its first sample, at that rate.
+        num_samples: how many.
+        where: what error messages open with.
+
+    Raises:
+        AioError: as `read_audio`, or the wave ends before the stretch does.
+
+    >>> import tempfile
+    >>> from aio_toolkit.data.wav_writer import write_wav
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_wav(f"{folder}/a.wav", np.array([0.5, -0.25, 0.125]), sample_rate=8000)
+    ...     read_span(f"{folder}/a.wav", 8000, start=1, num_samples=2).tolist()
+    [-0.25, 0.125]
+    """
+    if is_pipe(spec) or is_ark_offset(spec):
+        wave_S = read_audio(spec, sample_rate, where)[start : start + num_samples]
+    else:
+        with _told_of(where):
+            wave_S = _read_part(spec, sample_rate, start, num_samples)
+    lacking = num_samples - len(wave_S)
+    if lacking > 0:
+        with _told_of(where):
+            problem = f"{spec} ends {lacking} samples before the data dir says"
+            raise AioError(f"{problem}. Run stage 1 again.")
+    return wave_S
 
 
 def read_header(spec: str) -> AudioHeader | None:
@@ -98,74 +120,6 @@ def read_header(spec: str) -> AudioHeader | None:
     return AudioHeader(info.frames, info.samplerate, may_hold_nan)
 
 
-def resample(wave_S: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Resample a wave by a polyphase filter, in its own precision.
-
-    Returns:
-        A wave of `resampled_length(S, from_rate, to_rate)` samples.
-
-    >>> resample(np.zeros(441), 44100, 16000).shape
-    (160,)
-    """
-    # Imported here, as scipy.signal takes a second and most corpora need no resampling.
-    from scipy.signal import resample_poly
-
-    divisor = math.gcd(from_rate, to_rate)
-    return resample_poly(wave_S, to_rate // divisor, from_rate // divisor)
-
-
-def resampled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
-    """Samples that `resample` makes of `num_samples`.
-
-    >>> resampled_length(1000, 44100, 16000)
-    363
-    """
-    # Rounded up, as resample_poly does.
-    return math.ceil(Fraction(num_samples * to_rate, from_rate))
-
-
-@functools.cache  # reports each pair of rates once per process
-def notice_resampling(from_rate: int, to_rate: int) -> None:
-    """Say once that audio of another rate is being resampled."""
-    notice = f"audio at {from_rate} Hz is resampled to {to_rate} Hz while reading"
-    print(f"notice: {notice}", file=sys.stderr)
-
-
-def write_wav(
-    path: Path | str,
-    wave_S: np.ndarray,
-    sample_rate: int,
-    subtype: Subtype = Subtype.pcm_16,
-) -> None:
-    """Write a wave atomically, as 16-bit PCM or 32-bit float.
-
-    Samples beyond [-1, 1] are clipped in PCM, with a warning on stderr.
-
-    Raises:
-        AioError: the wave is empty or holds NaN or Inf.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_wav(f"{folder}/a.wav", np.array([1.5]), 8000, Subtype.float_32)
-    ...     read_audio(f"{folder}/a.wav", 8000).tolist()
-    [1.5]
-    """
-    import soundfile
-
-    wave_S = np.asarray(wave_S)
-    if wave_S.ndim != 1:
-        raise ValueError(f"expected a mono wave of shape (S,), got {wave_S.shape}")
-    _check_samples(wave_S, str(path))
-    if subtype == Subtype.pcm_16:
-        wave_S = _to_int16(wave_S, path)
-    with atomic_path(path) as temporary:
-        try:
-            soundfile.write(temporary, wave_S, sample_rate, subtype=str(subtype), format="WAV")
-        except soundfile.LibsndfileError as error:
-            remedy = "Is the disk full? Free some space, then run again."
-            raise AioError(f"cannot write {path} ({error}). {remedy}") from None
-
-
 def is_pipe(spec: str) -> bool:
     """Whether `spec` is a Kaldi pipe: a command whose output is the audio.
 
@@ -184,6 +138,50 @@ def is_ark_offset(spec: str) -> bool:
     if Path(spec).is_file():
         return False
     return _ARK_OFFSET.fullmatch(spec) is not None
+
+
+def check_samples(samples: np.ndarray, spec: str) -> None:
+    """Refuse nothing, NaN and Inf in samples (S,) or (S, C)."""
+    if samples.size == 0:
+        raise _no_samples(spec)
+    finite = np.isfinite(samples)
+    if not finite.all():
+        finite_S = finite.reshape(len(samples), -1).all(axis=1)
+        first = int(np.argmin(finite_S))
+        found = f"{spec} holds NaN or Inf, first at sample {first}"
+        raise AioError(f"{found}. Make it again, or drop the utterance.")
+
+
+def _to_mono(samples_SC: np.ndarray) -> np.ndarray:
+    """The mean of all channels."""
+    return samples_SC.mean(axis=1, dtype=np.float32)
+
+
+@contextmanager
+def _told_of(where: str) -> Iterator[None]:
+    """Errors open with what they are of."""
+    try:
+        yield
+    except AioError as error:
+        raise AioError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _read_part(spec: str, sample_rate: int, start: int, num_samples: int) -> np.ndarray:
+    """A stretch of a plain file; all of it is read where its rate is another."""
+    import soundfile
+
+    _check_path(spec)
+    try:
+        with soundfile.SoundFile(spec) as file:
+            if file.samplerate != sample_rate:
+                return read_audio(spec, sample_rate)[start : start + num_samples]
+            file.seek(min(start, file.frames))
+            samples_SC = file.read(num_samples, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(spec, error) from None
+    if samples_SC.size:
+        check_samples(samples_SC, spec)
+    return _to_mono(samples_SC)
 
 
 def _load(spec: str) -> tuple[np.ndarray, int]:
@@ -253,18 +251,6 @@ def _check_path(path: str) -> None:
         raise AioError(f"audio file {path} is empty (0 bytes). {remedy}")
 
 
-def _check_samples(samples: np.ndarray, spec: str) -> None:
-    """Refuse nothing, NaN and Inf in samples (S,) or (S, C)."""
-    if samples.size == 0:
-        raise _no_samples(spec)
-    finite = np.isfinite(samples)
-    if not finite.all():
-        finite_S = finite.reshape(len(samples), -1).all(axis=1)
-        first = int(np.argmin(finite_S))
-        found = f"{spec} holds NaN or Inf, first at sample {first}"
-        raise AioError(f"{found}. Make it again, or drop the utterance.")
-
-
 def _no_samples(spec: str) -> AioError:
     return AioError(f"{spec} holds no samples. Make it again, or drop the utterance.")
 
@@ -273,17 +259,3 @@ def _not_audio(spec: str, error: Exception) -> AioError:
     reason = str(getattr(error, "error_string", error)).rstrip(".")
     remedy = "Convert it to WAV or FLAC."
     return AioError(f"{spec} is not audio that libsndfile can read ({reason}). {remedy}")
-
-
-def _to_int16(wave_S: np.ndarray, path: Path | str) -> np.ndarray:
-    # Rounded here: libsndfile truncates, and 16-bit audio would not survive reading and writing.
-    scaled_S = np.asarray(wave_S, dtype=np.float64) * _FULL_SCALE
-    scaled_S = np.rint(scaled_S)
-
-    too_loud_S = np.abs(scaled_S) > _FULL_SCALE
-    if too_loud_S.any():
-        count = np.count_nonzero(too_loud_S)
-        found = f"{count} of {len(wave_S)} samples beyond [-1, 1] are clipped"
-        print(f"warning: {path}: {found}", file=sys.stderr)
-    clipped_S = np.clip(scaled_S, -_FULL_SCALE, _FULL_SCALE - 1)
-    return clipped_S.astype(np.int16)

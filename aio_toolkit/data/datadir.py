@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from aio_toolkit.data.layout import REQUIRED_FILES, WAVES, Layout, names_waves
+from aio_toolkit.data.layout import REQUIRED_FILES, WAVES, Layout, names_waves, notice_unread
 from aio_toolkit.data.tables import Problems, Table, read_table, write_table
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
@@ -22,13 +22,14 @@ class Utterance:
     """One line through all files of a data dir.
 
     Attributes:
-        id: starts with the task's name and a hyphen.
+        id: one word.
         task: what is asked of the input.
         speaker: speaker, song or recipe of events.
         wav: the input, as `aio_toolkit.data.audio.read_audio` takes it.
         num_samples: length of the input and of each wave among the answers, at the recipe's rate.
         answers: by target, a text or the name of a wave. Text may be that of another task, such as
             the transcript of speech to be translated.
+        inputs: waves that the task hears besides, such as an enrolment, by the input's name.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Utterance:
     wav: str
     num_samples: int
     answers: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def waves(self) -> dict[str, str]:
@@ -108,6 +110,7 @@ def read_data_dir(directory: Path | str, tasks: Mapping[str, Task]) -> list[Utte
         remedy = "Run stage 1 (data preparation)."
         raise AioError(f"{directory} has no {WAVES}, so it is no finished data dir. {remedy}")
     layout = Layout.of(tasks)
+    notice_unread(directory, tuple(layout.all_files))
     problems = Problems(str(directory))
 
     # Every step takes for granted what the one before has checked.
@@ -143,6 +146,10 @@ def _answer(target: str, utterance: Utterance) -> str | None:
     return utterance.answers.get(target)
 
 
+def _input(name: str, utterance: Utterance) -> str | None:
+    return utterance.inputs.get(name)
+
+
 def _to_tables(utterances: Sequence[Utterance], layout: Layout) -> dict[str, Table]:
     """The files' contents by name; files without lines are left out."""
     columns: dict[str, Callable[[Utterance], str | None]] = {
@@ -153,6 +160,8 @@ def _to_tables(utterances: Sequence[Utterance], layout: Layout) -> dict[str, Tab
     }
     for target, file in layout.files.items():
         columns[file] = functools.partial(_answer, target)
+    for name, file in layout.inputs.items():
+        columns[file] = functools.partial(_input, name)
 
     tables: dict[str, Table] = {}
     for file, column in columns.items():
@@ -186,6 +195,10 @@ def _assemble(
     for target, file in layout.files.items():
         if id in tables.get(file, ()):
             answers[target] = tables[file][id]
+    inputs = {}
+    for name in layout.tasks[task].inputs:
+        if id in tables.get(layout.inputs[name], ()):
+            inputs[name] = tables[layout.inputs[name]][id]
     return Utterance(
         id=id,
         task=layout.tasks[task],
@@ -193,6 +206,7 @@ def _assemble(
         wav=tables[WAVES][id],
         num_samples=int(num_samples),
         answers=answers,
+        inputs=inputs,
     )
 
 
@@ -232,15 +246,13 @@ def _check_utterance(utterance: Utterance, layout: Layout, problems: Problems) -
         known = ", ".join(layout.tasks)
         problems.add(f"{id} has unknown task '{task}'. Known tasks: {known}.")
         return
-    if not id.startswith(f"{task}-"):
-        found = f"{id} is of task {task} but its id does not start with '{task}-'"
-        problems.add(f"utt2task: {found}. Rename it.")
     if utterance.num_samples <= 0:
         found = f"{id} has {utterance.num_samples} samples"
         problems.add(f"utt2num_samples: {found}. Drop the utterance.")
     _check_answers(utterance, layout, problems)
 
-    values = {"utt2spk": utterance.speaker, WAVES: utterance.wav, **utterance.answers}
+    values = {"utt2spk": utterance.speaker, WAVES: utterance.wav, **utterance.inputs}
+    values |= utterance.answers
     for name, value in values.items():
         if not _is_one_line(value):
             found = f"{id} has the value {value!r}, expected one line of text"
@@ -260,6 +272,11 @@ def _check_answers(utterance: Utterance, layout: Layout, problems: Problems) -> 
         if target not in utterance.answers:
             found = f"{id} of task {task.name} is not in {layout.files[target]}"
             problems.add(f"{found}. Add its target, or drop the utterance.")
+
+    for name in task.inputs:
+        if name not in utterance.inputs:
+            found = f"{id} of task {task.name} is not in {layout.inputs[name]}"
+            problems.add(f"{found}. Add what it hears besides, or drop the utterance.")
 
     for target in utterance.answers:
         file = layout.files.get(target)

@@ -1,13 +1,36 @@
 """Which files a data dir has, and what they hold."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
 
 WAVES = "wav.scp"
 REQUIRED_FILES = ("utt2task", "utt2spk", "utt2num_samples", WAVES)
+# Files of Kaldi that say nothing which is not in the others.
+REDUNDANT = ("spk2utt", "utt2dur", "utt2num_frames", "spk2gender", "reco2file_and_channel")
+SEGMENTS = "segments"
+
+
+@functools.cache  # once for each folder and process
+def notice_unread(directory: Path, known: tuple[str, ...]) -> None:
+    """Name the files of a data dir that are not read.
+
+    Raises:
+        AioError: it has `segments`: the recordings of `wav.scp` are not the utterances.
+    """
+    if (directory / SEGMENTS).is_file():
+        remedy = "Cut the recordings (utils/data/extract_wav_segments_data_dir.sh of Kaldi)."
+        raise AioError(f"{directory} has a file {SEGMENTS}, which is not supported. {remedy}")
+    strangers = []
+    for path in sorted(directory.iterdir()):
+        if path.is_file() and path.name not in known and path.name not in REDUNDANT:
+            strangers.append(path.name)
+    if strangers:
+        print(f"notice: {directory}: files that no task reads: {', '.join(strangers)}")
 
 
 def names_waves(file: str) -> bool:
@@ -27,6 +50,7 @@ class Layout:
         tasks: all tasks of the recipe, by name.
         files: the file of every target, in the order of tasks and targets.
         required: the targets that every utterance of a task has, by the task's name.
+        inputs: the file of everything that a task hears besides its recording, by name.
 
     >>> from aio_toolkit.tasks import load_tasks
     >>> tasks = load_tasks(Path("egs/TEMPLATE/conf/tasks.yaml"))
@@ -38,19 +62,22 @@ class Layout:
     tasks: Mapping[str, Task]
     files: Mapping[str, str]
     required: Mapping[str, tuple[str, ...]]
+    inputs: Mapping[str, str]
 
     @classmethod
     def of(cls, tasks: Mapping[str, Task]) -> "Layout":
         """Ask the tasks."""
-        files, required = {}, {}
+        files, required, inputs = {}, {}, {}
         for name, task in tasks.items():
             required[name] = task.kind.required(task)
             for target in task.targets:
                 files[target] = task.kind.file_of(target)
-        return cls(tasks, files, required)
+            for name_of_input in task.inputs:
+                inputs[name_of_input] = f"{name_of_input}.scp"
+        return cls(tasks, files, required, inputs)
 
     @property
     def all_files(self) -> list[str]:
         """Names of all files, each once: several tasks may have the same target."""
-        names = [*REQUIRED_FILES, *self.files.values()]
+        names = [*REQUIRED_FILES, *self.inputs.values(), *self.files.values()]
         return list(dict.fromkeys(names))

@@ -1,41 +1,84 @@
 """Batches that mix tasks, the same for the same seed and step.
 
-A batch is a list of `Draw`s: besides the utterance each says which row of which batch of the run it
-is for, so that what is drawn for it depends neither on the worker that reads it nor on the process.
+A batch is a list of `Draw`s. Everything that is random about a row is in its draw: which utterance
+or which mixture, and where it is cut. It depends on the seed and on the row's place in the run, so
+neither on the worker that reads it nor on the process, nor on where the run was started.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
 
+from aio_toolkit.data.mixing.base import MixtureDraw
 from aio_toolkit.errors import AioError
+
+# What generators are for: seeds of the order of utterances and of single rows must not meet.
+ORDER, ROW = 0, 1
+# Stands for the utterance of a row that is a mixture made on the fly.
+NO_UTTERANCE = -1
 
 
 @dataclass(frozen=True)
 class Draw:
-    """An utterance in its place in the run.
+    """A row of a batch, before anything of it is read.
 
     Attributes:
-        index: the utterance's place in the dataset.
+        index: the utterance's place in the dataset; `NO_UTTERANCE` for a mixture.
         batch: number of the batch, counted over the whole run and all ranks.
         row: place in the batch.
+        start: first sample of the stretch, on the grid of frames.
+        num_samples: length of the stretch.
+        mixture: the mixture to be made, if it is one.
     """
 
     index: int
     batch: int
     row: int
+    start: int
+    num_samples: int
+    mixture: MixtureDraw | None = None
 
 
-def draws_of(utterances: Iterable[int], batch: int) -> list[Draw]:
-    """The rows of batch number `batch`.
+class Rule(Protocol):
+    """What the sampler asks of a mixing rule."""
 
-    >>> draws_of([7, 4], batch=3)
-    [Draw(index=7, batch=3, row=0), Draw(index=4, batch=3, row=1)]
+    share: float
+
+    def draw(self, rng: np.random.Generator, num_samples: int) -> MixtureDraw:
+        """Draw a mixture."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What batches are made of.
+
+    Attributes:
+        tasks: the task of each utterance, by name.
+        num_samples: the length of each utterance.
+        longest: samples of the longest example, by task; tasks that are not named stay whole.
+        hop: samples of a frame.
+        rules: how mixtures of a task are made, by task.
+
+    >>> material = Material(["sep", "asr"], [900, 900], longest={"sep": 640}, hop=320)
+    >>> material.lengths.tolist()
+    [640, 900]
     """
-    return [Draw(index, batch, row) for row, index in enumerate(utterances)]
+
+    tasks: Sequence[str]
+    num_samples: Sequence[int]
+    longest: Mapping[str, int]
+    hop: int
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The length of each utterance's example."""
+        pairs = zip(self.tasks, self.num_samples, strict=True)
+        return np.array([min(length, self.longest.get(task, length)) for task, length in pairs])
 
 
 @dataclass(frozen=True)
@@ -60,16 +103,21 @@ class Schedule:
 class TaskBatchSampler(Sampler[list[Draw]]):
     """Every batch holds a fixed amount of audio of each task.
 
-    A task's utterances come in random order without replacement, again and again, grouped with
-    others of similar length. Batch number i of all ranks depends on the seed and on i alone, so
-    that an interrupted run resumes where it stopped.
+    1. A task's utterances come in random order without replacement, again and again, grouped with
+       others of similar length.
+    2. Where the task has a mixing rule, a row of the group becomes, with the probability of the
+       rule's share, a mixture of the same length.
+    3. The other rows are cut somewhere to the length of an example.
+
+    Batch number i of all ranks depends on the seed and on i alone, so that an interrupted run
+    resumes where it stopped.
 
     Attributes:
         members: the utterances of each task.
 
-    >>> tasks, num_frames = ["asr", "asr", "asr", "sep"], [9, 10, 20, 10]
+    >>> material = Material(["asr", "asr", "asr", "sep"], [9, 10, 20, 10], longest={}, hop=1)
     >>> schedule = Schedule(num_batches=2, seed=0)
-    >>> sampler = TaskBatchSampler(tasks, num_frames, {"asr": 20, "sep": 10}, schedule)
+    >>> sampler = TaskBatchSampler(material, {"asr": 20, "sep": 10}, schedule)
     >>> [[draw.index for draw in batch] for batch in sampler]
     [[2, 3], [0, 1, 3]]
     """
@@ -79,36 +127,35 @@ class TaskBatchSampler(Sampler[list[Draw]]):
     WINDOW = 16
 
     def __init__(
-        self,
-        tasks: Sequence[str],
-        num_frames: Sequence[int],
-        frames_per_batch: Mapping[str, int],
-        schedule: Schedule,
+        self, material: Material, samples_per_batch: Mapping[str, int], schedule: Schedule
     ) -> None:
-        """Describe the utterances and what a batch holds of them.
+        """Describe what a batch holds.
 
         Args:
-            tasks: the task of each utterance, by name.
-            num_frames: the length of each utterance.
-            frames_per_batch: frames of each task in a batch, padding included.
+            material: utterances and rules.
+            samples_per_batch: samples of each task in a batch, padding included.
             schedule: which batches to yield.
 
         Raises:
-            AioError: `frames_per_batch` names no task, or one without utterances.
+            AioError: `samples_per_batch` names no task, or one without utterances and rule.
         """
-        if not frames_per_batch:
+        if not samples_per_batch:
             raise AioError(
                 "key 'data.seconds' names no task. "
                 "Give the seconds of each task in a batch: {asr: 20, ...}."
             )
-        names = np.asarray(tasks)
-        self.members = {task: np.flatnonzero(names == task) for task in frames_per_batch}
-        empty = [task for task, members in self.members.items() if not members.size]
-        if empty:
-            found = f"data.seconds asks for task {', '.join(empty)}"
-            raise AioError(f"{found}, of which there is no utterance.")
-        self.num_frames = np.asarray(num_frames)
-        self.frames_per_batch = frames_per_batch
+        names = np.asarray(material.tasks)
+        self.members = {task: np.flatnonzero(names == task) for task in samples_per_batch}
+        for task, members in self.members.items():
+            if not members.size and task not in material.rules:
+                found = f"data.seconds asks for task {task}, of which there is no utterance"
+                raise AioError(f"{found} and no rule in data.mixing.")
+            if not members.size and task not in material.longest:
+                found = f"task {task} has no utterance whose length its mixtures could have"
+                raise AioError(f"{found}. Set data.segment_seconds.")
+        self.material = material
+        self.lengths = material.lengths
+        self.samples_per_batch = samples_per_batch
         self.schedule = schedule
 
     def __len__(self) -> int:
@@ -117,39 +164,61 @@ class TaskBatchSampler(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """The rows of each batch, task by task."""
-        streams = [self._stream(*numbered) for numbered in enumerate(self.members)]
+        tasks = list(self.members)
+        streams = [self._stream(*numbered) for numbered in enumerate(tasks)]
         schedule = self.schedule
-        for index in range(schedule.num_batches * schedule.num_ranks):
+        for batch in range(schedule.num_batches * schedule.num_ranks):
             # Drawn for all ranks and turns, also those that are not yielded: each draw moves the
             # generators on.
-            batch = list(itertools.chain.from_iterable(map(next, streams)))
-            turn, rank = divmod(index, schedule.num_ranks)
+            groups = [next(stream) for stream in streams]
+            turn, rank = divmod(batch, schedule.num_ranks)
             if rank == schedule.rank and turn >= schedule.start:
-                yield draws_of(batch, index)
+                yield list(self._rows(batch, zip(tasks, groups, strict=True)))
+
+    def _rows(self, batch: int, groups: Iterable[tuple[str, list[int]]]) -> Iterator[Draw]:
+        """Decide all that is random about the rows of a batch."""
+        pairs = ((task, index) for task, group in groups for index in group)
+        for row, (task, index) in enumerate(pairs):
+            rng = np.random.default_rng([self.schedule.seed, ROW, batch, row])
+            rule = self.material.rules.get(task)
+            if index == NO_UTTERANCE:
+                num_samples = self.material.longest[task]
+            else:
+                num_samples = int(self.lengths[index])
+            if rule is not None and (index == NO_UTTERANCE or rng.random() < rule.share):
+                mixture = rule.draw(rng, num_samples)
+                yield Draw(NO_UTTERANCE, batch, row, 0, num_samples, mixture)
+                continue
+            latest = self.material.num_samples[index] - num_samples
+            start = self.material.hop * int(rng.integers(latest // self.material.hop + 1))
+            yield Draw(index, batch, row, start, num_samples)
 
     def _stream(self, number: int, task: str) -> Iterator[list[int]]:
         """The groups of a task, endlessly."""
         # A generator per task, so that the length of one does not change another.
-        rng = np.random.default_rng([self.schedule.seed, number])
+        rng = np.random.default_rng([self.schedule.seed, ORDER, number])
         members = self.members[task]
-        budget = self.frames_per_batch[task]
-        mean_frames = int(self.num_frames[members].mean())
-        window = max(1, self.WINDOW * budget // max(1, mean_frames))
+        budget = self.samples_per_batch[task]
+        if not members.size:
+            count = max(1, budget // self.material.longest[task])
+            yield from itertools.repeat([NO_UTTERANCE] * count)
+        mean_length = int(self.lengths[members].mean())
+        window = max(1, self.WINDOW * budget // max(1, mean_length))
         while True:
             order = rng.permutation(members)
             for first in range(0, len(order), window):
                 chunk = order[first : first + window]
-                by_length = np.argsort(self.num_frames[chunk], kind="stable")
+                by_length = np.argsort(self.lengths[chunk], kind="stable")
                 order_in_window = chunk[by_length].tolist()
-                groups = cut_by_padded_size(order_in_window, self.num_frames, budget)
+                groups = cut_by_padded_size(order_in_window, self.lengths, budget)
                 for group in rng.permutation(len(groups)):
                     yield groups[group]
 
 
 def fixed_batches(
     tasks: Sequence[str],
-    num_frames: Sequence[int],
-    frames_per_batch: int,
+    lengths: Sequence[int],
+    budget: int,
 ) -> list[list[int]]:
     """Every utterance once, longest first, for validation and decoding.
 
@@ -157,32 +226,45 @@ def fixed_batches(
 
     Args:
         tasks: the task of each utterance, by name.
-        num_frames: the length of each utterance.
-        frames_per_batch: largest size of a batch, padding included; longer utterances come alone.
+        lengths: the length of each utterance.
+        budget: largest size of a batch, padding included; longer utterances come alone.
 
-    >>> fixed_batches(["st", "asr", "asr", "asr"], [5, 4, 6, 2], frames_per_batch=8)
+    >>> fixed_batches(["st", "asr", "asr", "asr"], [5, 4, 6, 2], budget=8)
     [[2], [1, 3], [0]]
     """
     members: dict[str, list[int]] = {}
     # The longest first, so that what does not fit into memory fails at once.
-    for index in sorted(range(len(tasks)), key=lambda index: -num_frames[index]):
+    for index in sorted(range(len(tasks)), key=lambda index: -lengths[index]):
         members.setdefault(tasks[index], []).append(index)
     batches = []
     for task in sorted(members):
-        batches += cut_by_padded_size(members[task], num_frames, frames_per_batch)
+        batches += cut_by_padded_size(members[task], lengths, budget)
     return batches
+
+
+def whole_rows(batches: Iterable[Iterable[int]], lengths: Sequence[int]) -> list[list[Draw]]:
+    """The draws of batches of whole utterances.
+
+    >>> whole_rows([[7]], lengths=[100] * 8)
+    [[Draw(index=7, batch=0, row=0, start=0, num_samples=100, mixture=None)]]
+    """
+    draws = []
+    for batch, members in enumerate(batches):
+        rows = [Draw(index, batch, row, 0, lengths[index]) for row, index in enumerate(members)]
+        draws.append(rows)
+    return draws
 
 
 def cut_by_padded_size(
     order: Iterable[int],
-    num_frames: Sequence[int] | np.ndarray,
+    lengths: Sequence[int] | np.ndarray,
     budget: int,
 ) -> list[list[int]]:
     """Cut a list where the size of a group, every row padded to its longest, would exceed a budget.
 
     Args:
         order: utterances, sorted by length so that little is padded.
-        num_frames: the length of each utterance.
+        lengths: the length of each utterance.
         budget: largest size of a group of several; longer utterances come alone.
 
     >>> cut_by_padded_size([0, 1, 2, 3], [3, 3, 4, 9], budget=8)
@@ -191,7 +273,7 @@ def cut_by_padded_size(
     groups: list[list[int]] = []
     longest = 0
     for utterance in order:
-        length = int(num_frames[utterance])
+        length = int(lengths[utterance])
         longest = max(longest, length)
         num_rows = len(groups[-1]) + 1 if groups else 1
         if groups and num_rows * longest <= budget:

@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from aio_toolkit.data.audio import (
-    notice_resampling,
-    read_audio,
-    read_header,
-    resampled_length,
-)
+from aio_toolkit.data.audio import read_audio, read_header
 from aio_toolkit.data.datadir import read_data_dir
+from aio_toolkit.data.resampling import notice_resampling, resampled_length
 from aio_toolkit.data.tables import Problems
 from aio_toolkit.errors import AioError
 from aio_toolkit.progress import progress

@@ -5,7 +5,7 @@ It reads no files and no references, so that it serves whoever has a model and a
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from aio_toolkit.heads.base import Frames
 
@@ -16,15 +16,10 @@ class Decoder(ABC):
     A decoder is made as `Decoder(config, head, units)`: its options, the trained head of its kind
     of answer, and the units of that kind.
 
-    Attributes:
-        needs_waves: whether it looks at the input's waves, which are read only where it does.
-
     >>> from aio_toolkit import parts
-    >>> parts.find(Decoder, "audio").needs_waves, parts.find(Decoder, "text").needs_waves
-    (True, False)
+    >>> parts.find(Decoder, "audio").__name__
+    'AudioDecoder'
     """
-
-    needs_waves: ClassVar[bool] = False
 
     @dataclass
     class Config:

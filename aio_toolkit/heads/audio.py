@@ -12,14 +12,14 @@ from torch import nn
 
 from aio_toolkit import parts
 from aio_toolkit.answers.audio import CodecUnits, Match
+from aio_toolkit.answers.audio_target import AudioTargets
 from aio_toolkit.answers.sources import all_sources
 from aio_toolkit.config import Choice, each_of
 from aio_toolkit.errors import AioError
-from aio_toolkit.frontend.features import split_features
 from aio_toolkit.heads.base import Frames, Head
-from aio_toolkit.heads.paths.base import CodePath, SourceFrames
+from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.heads.permutation import best_order
-from aio_toolkit.layers import valid_frames
+from aio_toolkit.layers import zero_with_gradient
 from aio_toolkit.loss import Loss, weighted_sum
 from aio_toolkit.tasks import Task
 
@@ -29,8 +29,8 @@ class AudioHead(Head):
 
     1. A query, a linear layer of its own, makes each source's frames of the backbone's.
     2. A network that all sources share refines them.
-    3. Every path with a weight learns to turn them into codes; where estimates meet references by
-       the best permutation, the path `permutation_by` finds it for all of them.
+    3. Every path with a weight learns to turn them into waves or codes; where estimates meet
+       references by the best permutation, the path `permutation_by` finds it for all of them.
 
     Attributes:
         queries: a layer for each source, by `<task>_<source>`.
@@ -44,12 +44,12 @@ class AudioHead(Head):
     >>> enh = load_tasks(Path("egs/TEMPLATE/conf/tasks.yaml"))["enh"]
     >>> head = AudioHead(AudioHead.Config(width=8), 12, [enh], units)
     >>> list(head.queries), list(head.paths)
-    (['enh_speech', 'enh_noise'], ['classes', 'latent'])
-    >>> h_BTD, lengths_B = torch.randn(1, 5, 12), torch.tensor([5])
-    >>> frames = Frames(h_BTD, lengths_B, feats_BTF=torch.randn(1, 5, 7), task=enh)
+    (['enh_speech', 'enh_noise'], ['mask'])
+    >>> waves = torch.randn(1, 1600), torch.tensor([1600])
+    >>> frames = Frames(torch.randn(1, 5, 12), torch.tensor([5]), enh, *waves)
     >>> head.split(frames).g_BNTD.shape
     torch.Size([1, 2, 5, 8])
-    >>> head.loss(frames, torch.randint(16, (1, 2, 5, 2))).total.shape
+    >>> head.loss(frames, AudioTargets(torch.randn(1, 1, 1600))).total.shape
     torch.Size([])
     """
 
@@ -64,7 +64,7 @@ class AudioHead(Head):
         """
 
         width: int = 256
-        permutation_by: str = "latent"
+        permutation_by: str = "mask"
         paths: dict[str, Any] = each_of("heads/paths")
 
     def __init__(self, config: Config, width: int, tasks: Sequence[Task], units: CodecUnits):
@@ -74,7 +74,6 @@ class AudioHead(Head):
             AioError: the path `permutation_by` is left out.
         """
         super().__init__(config, width, tasks, units)
-        self.latent_dim = units.embedding_QVC.shape[-1]
         # Queries, refinement, paths: they draw initial weights in this order.
         self.queries = nn.ModuleDict()
         for task in tasks:
@@ -92,6 +91,21 @@ class AudioHead(Head):
             known = ", ".join(self.paths)
             raise AioError(f"heads.audio.permutation_by: {problem}. Choose one of: {known}.")
         self.permutation_by = config.permutation_by
+
+    @property
+    @override
+    def reads(self) -> frozenset[str]:
+        """What its paths read."""
+        return frozenset(kind for path in self._all_paths() for kind in path.reads)
+
+    @classmethod
+    @override
+    def wanted(cls, config: Config) -> frozenset[str]:
+        """Codes, if a path with a weight learns from them."""
+        for kind in _with_weight(config):
+            if parts.find(CodePath, kind).learns_from_codes:
+                return frozenset({"codes"})
+        return frozenset()
 
     @override
     def keep(self, task: Task) -> None:
@@ -111,26 +125,27 @@ class AudioHead(Head):
         return own
 
     @override
-    def loss(self, frames: Frames, target: torch.Tensor) -> Loss:
+    def loss(self, frames: Frames, target: AudioTargets) -> Loss:
         """Weighted sum of the paths' losses.
 
-        Args:
-            frames: of one task.
-            target: codes (B, N, T, Q) of its sources, -1 on padding.
+        Rows without codes, which mixtures made on the fly are, take no part in the loss of paths
+        that learn from codes; the figure `rows_without_codes` tells their share.
         """
-        # Padding is looked up like all else, and then left out by the paths.
-        target_BNTQ = target.clamp_min(0)
         sources = self.split(frames)
+        references = _references(frames, target)
         if frames.task.options.match == Match.permutation:
-            target_BNTQ = self._reorder(sources, target_BNTQ)
+            references = self._reorder(sources, references, len(frames.task.targets))
         losses = []
         for path in self._all_paths():
-            loss = path.loss(sources, target_BNTQ)
+            if path.learns_from_codes:
+                loss = _loss_of_coded(path, sources, references, target)
+            else:
+                loss = path.loss(sources, references)
             losses.append((path.weight, loss))
         return weighted_sum(losses)
 
     def split(self, frames: Frames) -> SourceFrames:
-        """The frames (B, N, T, D') of each source, and what else paths read."""
+        """The frames (B, N, T, D') of each source, and the mixture."""
         sources = []
         for name in _query_names(frames.task):
             g_BTD = self.queries[name](frames.h_BTD)
@@ -138,12 +153,9 @@ class AudioHead(Head):
         g_BNTD = torch.stack(sources, 1)
         normed_BNTD = self.norm(g_BNTD)
         g_BNTD = g_BNTD + self.mlp(normed_BNTD)
-
-        T = frames.h_BTD.shape[1]
-        valid_BT = valid_frames(frames.lengths_B, T)
-        _, latents_BTC = split_features(frames.feats_BTF, self.latent_dim)
-        mixture_BTC = latents_BTC * valid_BT[..., None]
-        return SourceFrames(g_BNTD, mixture_BTC, valid_BT)
+        return SourceFrames(
+            g_BNTD, frames.lengths_B, frames.wave_BS, frames.samples_B, frames.features
+        )
 
     def path_of_mode(self, mode: str) -> CodePath:
         """The path that answers a mode of decoding; AioError names the modes there are."""
@@ -158,26 +170,69 @@ class AudioHead(Head):
     def _all_paths(self) -> list[CodePath]:
         return [cast(CodePath, path) for path in self.paths.values()]
 
-    def _reorder(self, sources: SourceFrames, target_BNTQ: torch.Tensor) -> torch.Tensor:
-        """The references in the order of the estimates that they are to be compared with."""
+    def _reorder(
+        self, sources: SourceFrames, references: References, num_targets: int
+    ) -> References:
+        """The references in the order of the estimates that they are to be compared with.
+
+        Targets alone are equals: the residual has a query of its own.
+        """
         judge = cast(CodePath, self.paths[self.permutation_by])
-        cost_BNN = judge.costs(sources, target_BNTQ)
-        order_BN = best_order(cost_BNN)
-        row_B = torch.arange(len(order_BN), device=order_BN.device)
-        row_B1 = row_B[:, None]
-        return target_BNTQ[row_B1, order_BN]
+        if judge.learns_from_codes and references.codes_BNTQ is None:
+            # It cannot judge, and nothing is learnt from these rows by the paths of codes.
+            return references
+        cost_BNN = judge.costs(sources, references)
+        order_BN = best_order(cost_BNN[:, :num_targets, :num_targets])
+        num_others = sources.num_sources - num_targets
+        others_N = torch.arange(num_targets, num_targets + num_others, device=order_BN.device)
+        others_BN = others_N.expand(len(order_BN), -1)
+        return references.reorder(torch.cat([order_BN, others_BN], 1))
+
+
+def _references(frames: Frames, target: AudioTargets) -> References:
+    """The true sources; what the mixture holds besides its targets is the residual."""
+    wave_BNS = target.wave_BNS
+    if frames.task.options.residual is not None:
+        residual_BS = frames.wave_BS - wave_BNS.sum(1)
+        wave_BNS = torch.cat([wave_BNS, residual_BS[:, None]], 1)
+    codes_BNTQ = target.codes_BNTQ
+    # Padding is looked up like all else, and then left out by the paths.
+    return References(wave_BNS, None if codes_BNTQ is None else codes_BNTQ.clamp_min(0))
+
+
+def _loss_of_coded(
+    path: CodePath, sources: SourceFrames, references: References, target: AudioTargets
+) -> Loss:
+    """The loss of a path that learns from codes, on the rows that have them."""
+    if target.codes_BNTQ is None:
+        return Loss(zero_with_gradient(path), {"rows_without_codes": torch.tensor(1.0)})
+    # The first code of the first source stands for all.
+    coded_B = target.codes_BNTQ[:, 0, 0, 0] >= 0
+    if coded_B.all():
+        return path.loss(sources, references)
+    rows_b = coded_B.nonzero()[:, 0]
+    loss = path.loss(sources.select(rows_b), references.select(rows_b))
+    without = 1 - coded_B.float().mean()
+    return Loss(loss.total, {**loss.figures, "rows_without_codes": without})
 
 
 def _query_names(task: Task) -> list[str]:
     return [f"{task.name}_{source}" for source in all_sources(task)]
 
 
-def _build_paths(config: AudioHead.Config, units: CodecUnits) -> dict[str, CodePath]:
-    built = {}
+def _with_weight(config: AudioHead.Config) -> dict[str, CodePath.Config]:
+    """Options of the paths that are trained."""
+    trained = {}
     for kind in parts.kinds("heads/paths"):
-        choice = Choice(kind, config.paths.get(kind))
-        options = parts.options_of(CodePath, choice)
+        options = parts.options_of(CodePath, Choice(kind, config.paths.get(kind)))
         # Without a weight it would never be trained, and yet offer its modes to decoding.
         if options.weight:
-            built[kind] = parts.build(CodePath, choice, config.width, units)
+            trained[kind] = options
+    return trained
+
+
+def _build_paths(config: AudioHead.Config, units: CodecUnits) -> dict[str, CodePath]:
+    built = {}
+    for kind, options in _with_weight(config).items():
+        built[kind] = parts.build(CodePath, Choice(kind, options), config.width, units)
     return built

@@ -5,8 +5,8 @@ Q codebooks, V vocabulary or codebook size, C codec latent channels, N sources o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,28 +18,29 @@ from aio_toolkit.tasks import Task
 
 @dataclass
 class Frames:
-    """Rows of a batch that share a task, behind the backbone.
+    """Rows of a batch that share a task, behind the backbone, with the waves that they are of.
 
     Attributes:
         h_BTD: frames of the backbone.
         lengths_B: real frames of each row.
-        feats_BTF: the front end's features of the same frames.
         task: the task of all rows.
-        wave_BS: the input, zero on padding; None in training.
-        samples_B: real samples of each row; None in training.
+        wave_BS: the input, zero on padding.
+        samples_B: real samples of each row.
+        features: features (B, T, F) of the input by the name of the front end, as they are.
 
     >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
-    >>> frames = Frames(torch.zeros(2, 5, 8), torch.tensor([5, 3]), torch.zeros(2, 5, 80), asr)
-    >>> frames.task.name, frames.wave_BS is None
-    ('asr', True)
+    >>> waves = torch.zeros(2, 1600), torch.tensor([1600, 900])
+    >>> frames = Frames(torch.zeros(2, 5, 8), torch.tensor([5, 3]), asr, *waves)
+    >>> frames.task.name, frames.features
+    ('asr', {})
     """
 
     h_BTD: torch.Tensor
     lengths_B: torch.Tensor
-    feats_BTF: torch.Tensor
     task: Task
-    wave_BS: torch.Tensor | None = None
-    samples_B: torch.Tensor | None = None
+    wave_BS: torch.Tensor
+    samples_B: torch.Tensor
+    features: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Head(nn.Module, ABC):
@@ -64,7 +65,8 @@ class Head(nn.Module, ABC):
     ...         pass
     >>> age = Task("age", "age of the speaker", "number", ("age",), ("error",))
     >>> head = Mean(Head.Config(), 8, [age], units=None)
-    >>> frames = Frames(torch.randn(2, 5, 8), torch.tensor([5, 5]), torch.zeros(2, 5, 80), age)
+    >>> waves = torch.zeros(2, 1600), torch.tensor([1600, 1600])
+    >>> frames = Frames(torch.randn(2, 5, 8), torch.tensor([5, 5]), age, *waves)
     >>> head.loss(frames, torch.tensor([30.0, 70.0])).total.shape
     torch.Size([])
     """
@@ -77,8 +79,24 @@ class Head(nn.Module, ABC):
     def __init__(self, config: Any, width: int, tasks: Sequence[Task], units: Any):
         super().__init__()
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The front ends that it needs among `Frames.features`: none."""
+        return frozenset()
+
+    @classmethod
+    def wanted(cls, config: Any) -> frozenset[str]:
+        """What it takes as targets besides what its kind of answer always has: `codes`, or nothing.
+
+        Stage 2 writes codes of sources only where a head wants them.
+
+        Args:
+            config: its options.
+        """
+        return frozenset()
+
     @abstractmethod
-    def loss(self, frames: Frames, target: torch.Tensor) -> Loss:
+    def loss(self, frames: Frames, target: Any) -> Loss:
         """Loss of the frames of one task against its targets, as `AnswerKind.collate` made them."""
 
     @abstractmethod

@@ -40,8 +40,8 @@ class TextHead(Head):
     >>> units = TextUnits(Vocabulary(("<blank>", "a", "b", "<asr>", "<eos>"), b""))
     >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
     >>> head = TextHead(TextHead.Config(num_layers=1, num_heads=2), 8, [asr], units)
-    >>> h_BTD, lengths_B = torch.randn(2, 6, 8), torch.tensor([6, 5])
-    >>> frames = Frames(h_BTD, lengths_B, feats_BTF=torch.zeros(2, 6, 3), task=asr)
+    >>> waves = torch.zeros(2, 1900), torch.tensor([1900, 1600])
+    >>> frames = Frames(torch.randn(2, 6, 8), torch.tensor([6, 5]), asr, *waves)
     >>> loss = head.loss(frames, torch.tensor([[1, 2, 1], [2, -1, -1]]))
     >>> sorted(loss.figures), loss.rows_B.shape
     (['attention', 'ctc', 'token_accuracy'], torch.Size([2]))

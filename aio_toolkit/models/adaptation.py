@@ -24,11 +24,12 @@ def add_task(model: AioModel, task: Task, units: Units) -> None:
         AioError: the model knows the task, or has other units for this kind of answer.
 
     >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.frames import FrameGrid
     >>> from aio_toolkit.models.ssl import SslEncoder
     >>> from aio_toolkit.text import Vocabulary
     >>> asr, st = (Task(name, "", "text", ("text",), ()) for name in ("asr", "st"))
     >>> units = TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<st>", "<eos>"), b""))
-    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> encoder = SslEncoder(SslEncoder.Config(), FrameGrid(16000, 320))
     >>> model = AioModel(AioModel.Config(), [asr], encoder, {"text": units})
     >>> add_task(model, st, units)
     >>> trained = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -46,7 +47,7 @@ def add_task(model: AioModel, task: Task, units: Units) -> None:
     model.requires_grad_(requires_grad=False)
     model.tasks = [*model.tasks, task]
     # Backbone, then head: they draw initial weights in this order.
-    own = model.backbone.add_task()
+    own = model.backbone.add_task() + model.add_inputs(task)
     if task.output in model.heads:
         own += model.head_of(task).add_task(task)
     else:

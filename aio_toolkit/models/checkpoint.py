@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from aio_toolkit.codec.base import CodecFingerprint
 from aio_toolkit.config import from_values, to_dict
-from aio_toolkit.dump.fingerprints import Provenance
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
 from aio_toolkit.models.aio import AioModel
@@ -27,25 +27,19 @@ class LoadedSsl:
 
     Attributes:
         encoder: in evaluation mode.
-        config: its configuration.
-        provenance: the codec and the front end of its input.
+        codec: the codec on whose frames it works.
 
     >>> import tempfile
-    >>> from aio_toolkit.codec.base import CodecFingerprint
-    >>> from aio_toolkit.frontend.features import FrontEndFingerprint
     >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 8)
-    >>> front_end = FrontEndFingerprint(True, False, 3, 25.0, 10.0, 320)
-    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
-    >>> made = LoadedSsl(encoder, encoder.config, Provenance(codec, front_end))
+    >>> made = LoadedSsl(SslEncoder(SslEncoder.Config(), codec.grid), codec)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made.save(Path(folder, MODEL))
-    ...     load_ssl(Path(folder, MODEL)).provenance == made.provenance
+    ...     load_ssl(Path(folder, MODEL)).codec == codec
     True
     """
 
     encoder: SslEncoder
-    config: SslEncoder.Config
-    provenance: Provenance
+    codec: CodecFingerprint
 
     def save(self, path: Path) -> None:
         """Write the encoder; the objective's own weights are not needed again."""
@@ -73,13 +67,11 @@ class LoadedAio:
 
     Attributes:
         model: the model, its frozen encoder included.
-        ssl_config: configuration of that encoder.
-        provenance: the codec and the front end of its input.
+        codec: the codec on whose frames it works.
     """
 
     model: AioModel
-    ssl_config: SslEncoder.Config
-    provenance: Provenance
+    codec: CodecFingerprint
 
     def save(self, path: Path) -> None:
         """Write the model, with all that is needed to make it again."""
@@ -88,7 +80,7 @@ class LoadedAio:
         # Options of kinds that the model does not answer would ask for their packages.
         heads = {kind: options[kind] for kind in model.heads if kind in options}
         config = dataclasses.replace(model.config, heads=heads)
-        ssl = LoadedSsl(model.encoder, self.ssl_config, self.provenance)
+        ssl = LoadedSsl(model.encoder, self.codec)
         content = {
             "kind": AIO_MODEL,
             "config": to_dict(config),
@@ -127,7 +119,7 @@ def load_aio(path: Path) -> LoadedAio:
     if num_experts != _num_experts(model):
         shrink(model, num_experts)
     model.load_state_dict(content["state"])
-    return LoadedAio(model.eval(), ssl.config, ssl.provenance)
+    return LoadedAio(model.eval(), ssl.codec)
 
 
 def _num_experts(model: AioModel) -> dict[str, int]:
@@ -138,18 +130,16 @@ def _num_experts(model: AioModel) -> dict[str, int]:
 
 def _encoder_content(loaded: LoadedSsl) -> dict[str, Any]:
     return {
-        "config": to_dict(loaded.config),
-        "num_features": loaded.encoder.num_features,
-        "provenance": dataclasses.asdict(loaded.provenance),
+        "config": to_dict(loaded.encoder.config),
+        "codec": dataclasses.asdict(loaded.codec),
     }
 
 
 def _empty_encoder(content: dict[str, Any]) -> LoadedSsl:
     """The encoder that `_encoder_content` tells of, with random weights."""
     config = from_values(SslEncoder.Config, content["config"], "encoder")
-    encoder = SslEncoder(config, content["num_features"])
-    provenance = Provenance.from_dict(content["provenance"])
-    return LoadedSsl(encoder, config, provenance)
+    codec = from_values(CodecFingerprint, content["codec"], "fingerprint of the codec")
+    return LoadedSsl(SslEncoder(config, codec.grid), codec)
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

@@ -43,15 +43,16 @@ def describe_size(model: AioModel) -> str:
     """A line for people: parameters of the backbone, the heads and the frozen encoder.
 
     >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.frames import FrameGrid
     >>> from aio_toolkit.models.ssl import SslEncoder
     >>> from aio_toolkit.tasks import Task
     >>> from aio_toolkit.text import Vocabulary
     >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
     >>> units = {"text": TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<eos>"), b""))}
-    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> encoder = SslEncoder(SslEncoder.Config(), FrameGrid(16000, 320))
     >>> line = describe_size(AioModel(AioModel.Config(), [asr], encoder, units))
     >>> line.split("; ")[1:]
-    ['text head 0.89 M', 'frozen encoder 1.34 M']
+    ['text head 0.89 M', 'frozen encoder 1.37 M']
     """
     size = size_of_backbone(model.config.backbone, len(model.tasks))
     total, active = _short(size.total), _short(size.active)

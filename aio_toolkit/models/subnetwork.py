@@ -74,11 +74,12 @@ def extract(model: AioModel, task: Task, kept: Kept) -> AioModel:
             that would be thrown away.
 
     >>> from aio_toolkit.answers.text import TextUnits
+    >>> from aio_toolkit.frames import FrameGrid
     >>> from aio_toolkit.models.ssl import SslEncoder
     >>> from aio_toolkit.text import Vocabulary
     >>> asr, st = (Task(name, "", "text", ("text",), ()) for name in ("asr", "st"))
     >>> units = {"text": TextUnits(Vocabulary(("<blank>", "a", "<asr>", "<st>", "<eos>"), b""))}
-    >>> encoder = SslEncoder(SslEncoder.Config(), num_features=6)
+    >>> encoder = SslEncoder(SslEncoder.Config(), FrameGrid(16000, 320))
     >>> model = AioModel(AioModel.Config(), [asr, st], encoder, units)
     >>> small = extract(model, st, dict.fromkeys(model.backbone.moe_layers(), [5, 0]))
     >>> [task.name for task in small.tasks]

@@ -1,6 +1,6 @@
 """Scores of audio: waves against references. Letters: N references, M estimates, S samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, override
 
 import numpy as np
@@ -11,12 +11,13 @@ from aio_toolkit.answers.sources import present_targets
 from aio_toolkit.config import from_values
 from aio_toolkit.data.audio import read_audio
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.mixing import pad_or_crop
+from aio_toolkit.data.mixtures import pad_or_crop
 from aio_toolkit.data.sources import read_input
 from aio_toolkit.errors import AioError
 from aio_toolkit.masks import WienerFilter
 from aio_toolkit.scoring.base import Column, Key, Scorer, Sums
-from aio_toolkit.scoring.oracles import oracles
+from aio_toolkit.scoring.fixed_filter import FixedFilter, fit_filter
+from aio_toolkit.scoring.oracles import codec_bounds, ideal_mask, load_once
 from aio_toolkit.scoring.separation import assign
 from aio_toolkit.tasks import Task
 
@@ -25,31 +26,37 @@ MAX_LENGTH_GAP_SECONDS = 0.05
 
 
 class AudioScorer(Scorer):
-    """The model's outputs beside the unprocessed mixture, their floor, and oracles, their ceilings.
+    """The model's outputs beside the floors and the ceilings of the data.
 
-    Oracles need the codec and the filter that answers were decoded with. Where estimates meet
-    references by the best permutation, SI-SDR finds it for all metrics.
+    Where estimates meet references by the best permutation, SI-SDR finds it for all metrics.
 
-    >>> [column.title for column in AudioScorer.columns if column.over]
-    ['gain', 'wiener gain']
+    >>> [column.title for column in AudioScorer.columns if column.over == "fixed_filter"]
+    ['over filter', 'wiener over filter']
     """
 
+    outputs = ("masked", "codec", "wiener")
     columns = (
-        Column("score", "codec"),
+        Column("masked", "masked"),
+        Column("codec", "codec"),
         Column("wiener", "wiener"),
         Column("mixture", "mixture", with_interval=False),
-        Column("oracle", "oracle_codec", with_interval=False),
-        Column("oracle wiener", "oracle_wiener", with_interval=False),
+        Column("fixed filter", "fixed_filter", with_interval=False),
         Column("ideal mask", "ideal_mask", with_interval=False),
-        Column("gain", "codec", over="mixture"),
+        Column("oracle codec", "oracle_codec", with_interval=False),
+        Column("oracle wiener", "oracle_wiener", with_interval=False),
+        Column("gain", "masked", over="mixture"),
         Column("wiener gain", "wiener", over="mixture"),
+        Column("over filter", "masked", over="fixed_filter"),
+        Column("wiener over filter", "wiener", over="fixed_filter"),
     )
     legend = """\
-Audio: score = the codec's output; wiener = that output as a Wiener filter on the mixture; mixture =
-the input unprocessed, the floor; oracle = the true targets through the codec, the ceiling of score;
-oracle wiener = the same in the filter, their phase kept where it fits the mixture, the ceiling of
-wiener; ideal mask = the mixture under masks made of the true targets, without a codec; gain = score
-less mixture, wiener gain = wiener less mixture."""
+Audio: masked = the mixture under the model's masks, before any codec; codec = the codes, decoded;
+wiener = the mixture, Wiener-filtered with the codec's output. Floors: mixture = the input
+unprocessed; fixed filter = one filter for each target, fitted to the training data without any
+network. Ceilings, like for like: ideal mask = magnitude masks made of the true sources, for masked;
+oracle codec = the true sources through the codec, for codec; oracle wiener = those in the same
+filter, for wiener. gain = masked less mixture, over filter = masked less fixed filter, utterance by
+utterance; the same for wiener."""
 
     def __init__(self, task: Task, decoding: Mapping[str, Any], sample_rate: int):
         super().__init__(task, decoding, sample_rate)
@@ -58,49 +65,81 @@ less mixture, wiener gain = wiener less mixture."""
         section = decoding.get("wiener", {})
         options = from_values(WienerFilter.Config, section, "wiener")
         self.filter = WienerFilter(options)
+        self.floor: FixedFilter | None = None
 
     @override
-    def score(self, utterance: Utterance, answer: WavePaths) -> Sums:
-        """The numbers of every output and target.
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+        """Fit the fixed filter."""
+        self.floor = fit_filter(self.task, train, dev, self.sample_rate)
+
+    @override
+    def bounds_of(self) -> dict[str, Any]:
+        """The codec, the filters, and the fixed filter."""
+        codec = vars(load_once(self.codec).fingerprint) if self.codec else None
+        floor = self.floor.state() if self.floor else None
+        return {"codec": codec, "wiener": vars(self.filter.config), "floor": floor}
+
+    @override
+    def bounds(self, utterance: Utterance) -> Sums:
+        """The numbers of floors and ceilings.
 
         1. Read the mixture and the true sources, the residual included.
-        2. Read the model's outputs, in the order of the references.
-        3. Make the oracles of the true sources.
-        4. Apply every metric to every pair of reference and estimate.
+        2. Make estimates of them.
+        3. Apply every metric to every pair of reference and estimate.
         """
         mixture_S = read_input(utterance, self.sample_rate)
         sources = self.task.kind.waves(utterance, self.sample_rate)
         sources_NS = np.stack(list(sources.values()))
-        targets = present_targets(utterance)
-        N = len(targets)
-        # The residual comes last and is not scored.
-        references_NS = sources_NS[:N]
-
         # As if it were the estimate of each.
-        estimates = {"mixture": np.stack([mixture_S] * N)}
-        self._check_outputs(answer, utterance)
-        for output, paths in answer.items():
-            found_MS = self._read_estimates(paths, utterance)
-            estimates[output] = self._in_order(references_NS, found_MS)
+        estimates = {"mixture": np.stack([mixture_S] * len(sources_NS))}
+        if self.floor is not None:
+            estimates["fixed_filter"] = self._present(self.floor(mixture_S), utterance)
         if self.codec is not None:
-            bounds = oracles(mixture_S, sources_NS, self.codec, self.filter)
-            for output, bound_MS in bounds.items():
-                estimates[output] = self._in_order(references_NS, bound_MS[:N])
+            hop = load_once(self.codec).hop
+            estimates["ideal_mask"] = ideal_mask(mixture_S, sources_NS, hop)
+            estimates |= codec_bounds(mixture_S, sources_NS, self.codec, self.filter)
+        return self._sums(utterance, sources_NS, estimates)
 
+    @override
+    def score(self, utterance: Utterance, answer: WavePaths) -> Sums:
+        """The numbers of every output of the model and target."""
+        sources = self.task.kind.waves(utterance, self.sample_rate)
+        sources_NS = np.stack(list(sources.values()))
+        self._check_outputs(answer, utterance)
+        estimates = {}
+        for output, paths in answer.items():
+            estimates[output] = self._read_estimates(paths, utterance)
+        return self._sums(utterance, sources_NS, estimates)
+
+    def _sums(
+        self, utterance: Utterance, sources_NS: np.ndarray, estimates: Mapping[str, np.ndarray]
+    ) -> Sums:
+        targets = present_targets(utterance)
+        # The residual comes last and is not scored.
+        references_NS = sources_NS[: len(targets)]
         sums: Sums = {}
-        for output, estimates_NS in estimates.items():
+        for output, found_MS in estimates.items():
+            ordered_NS = self._in_order(references_NS, found_MS)
             for name, metric in self.metrics.items():
-                for i, target in enumerate(targets):
+                for place, target in enumerate(targets):
                     key = Key(output, target, name)
-                    sums[key] = metric.sums(references_NS[i], estimates_NS[i])
+                    sums[key] = metric.sums(references_NS[place], ordered_NS[place])
         return sums
 
+    def _present(self, estimates_NS: np.ndarray, utterance: Utterance) -> np.ndarray:
+        """Of estimates of all sources those that can be meant, as those of the model are."""
+        if self.task.options.match == Match.permutation:
+            return estimates_NS
+        present = present_targets(utterance)
+        places = [self.task.targets.index(target) for target in present]
+        return estimates_NS[places]
+
     def _check_outputs(self, answer: WavePaths, utterance: Utterance) -> None:
-        """The model's answer may have company, but must be there."""
-        expected = self.columns[0].output
-        if expected not in answer:
+        """One of the outputs that there may be must be there."""
+        if not set(self.outputs) & answer.keys():
+            expected = ", ".join(self.outputs)
             remedy = "Run stage 5 (decoding) again."
-            raise AioError(f"{utterance.id} has no output '{expected}'. {remedy}")
+            raise AioError(f"{utterance.id} has no output of: {expected}. {remedy}")
 
     def _read_estimates(self, paths: Mapping[str, str], utterance: Utterance) -> np.ndarray:
         """The waves (M, S) of an output; by query only those of targets that the utterance has."""
@@ -113,7 +152,7 @@ less mixture, wiener gain = wiener less mixture."""
     def _in_order(self, references_NS: np.ndarray, estimates_MS: np.ndarray) -> np.ndarray:
         """An estimate for each reference, (N, S)."""
         if self.task.options.match == Match.query:
-            return estimates_MS
+            return estimates_MS[: len(references_NS)]
         # Anew for each output: a filter may bring two sources nearer to each other's references.
         return estimates_MS[assign(references_NS, estimates_MS)]
 

@@ -1,7 +1,7 @@
 """The contract of a scorer: an utterance and its decoded answer in, numbers to be summed out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,7 +53,9 @@ class Scorer(ABC):
     """Scores the answers to one task.
 
     Attributes:
-        columns: what tables show of it, from left to right; the first is the model's answer.
+        outputs: outputs that the model's answers may have, the first that is there ranks.
+        columns: what tables show, from left to right; those of outputs that are not there are left
+            out.
         legend: what a reader of the table has to know of the columns; empty for nothing.
         task: the task.
         metrics: its metrics, by name.
@@ -66,6 +68,7 @@ class Scorer(ABC):
     {Key(output='hypothesis', target='text', metric='wer'): array([2., 0., 0., 1.])}
     """
 
+    outputs: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[Column, ...]]
     legend: ClassVar[str] = ""
 
@@ -84,6 +87,22 @@ class Scorer(ABC):
         for name in task.metrics:
             metric_class = parts.find(Metric, name)
             self.metrics[name] = metric_class(task)
+
+    def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+        """Fit the floor that needs no skill: nothing, unless a kind has one.
+
+        Args:
+            train: utterances of the task to fit to.
+            dev: others, to choose options on.
+        """
+
+    def bounds_of(self) -> dict[str, Any]:
+        """Plain values that bounds depend on, besides the data: nothing."""
+        return {}
+
+    def bounds(self, utterance: Utterance) -> Sums:
+        """The numbers of floors and ceilings, which do not depend on the model: none."""
+        return {}
 
     @abstractmethod
     def score(self, utterance: Utterance, answer: Any) -> Sums:

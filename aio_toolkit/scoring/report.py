@@ -41,7 +41,9 @@ def format_table(results: Results) -> str:
     >>> wer = MetricInfo("WER", "%", False, {}, "asr/scores.wer.tsv")
     >>> score = Score("hypothesis", "", "wer", "", Interval(9.5, 8.0, 11.0, n=40))
     >>> columns = [Column("score", "hypothesis")]
-    >>> task = TaskResult("asr", {"wer": wer}, ["text"], columns, 40, [score], notes=[])
+    >>> task = TaskResult(
+    ...     "asr", {"wer": wer}, ["text"], columns, "hypothesis", 40, [score], notes=[]
+    ... )
     >>> print(format_table(Results("data/test", 16000, {}, [], [task])), end="")
     | task | metric |           score | utts |
     | ---- | -----: | --------------: | ---: |
@@ -76,7 +78,7 @@ def _cells(task: TaskResult, titles: Sequence[str], metric: str, target: str = "
         cells.append(_cell(task, column, metric, target))
 
     # Not all utterances of the task: some may have nothing but silence for references.
-    of_model = task.columns[0].output
+    of_model = task.ranking
     interval = task.find(of_model, metric, target)
     count = 0 if interval is None else interval.n
     return [*cells, str(count)]

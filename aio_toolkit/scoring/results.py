@@ -66,6 +66,7 @@ class TaskResult:
         metrics: how to read its metrics, by their names.
         targets: parts of its answer.
         columns: what tables show.
+        ranking: the output of the model that ranks it.
         num_utterances: utterances of the task, with those that could not be scored.
         scores: all numbers.
         notes: what a reader should know besides.
@@ -73,7 +74,9 @@ class TaskResult:
     >>> wer = MetricInfo("WER", "%", False, {}, "asr/scores.wer.tsv")
     >>> score = Score("hypothesis", "", "wer", "", Interval(9.5, 8.0, 11.0, n=40))
     >>> columns = [Column("score", "hypothesis")]
-    >>> result = TaskResult("asr", {"wer": wer}, ["text"], columns, 40, [score], notes=[])
+    >>> result = TaskResult(
+    ...     "asr", {"wer": wer}, ["text"], columns, "hypothesis", 40, [score], notes=[]
+    ... )
     >>> result.value("hypothesis")
     9.5
     >>> result.find("hypothesis", target="text") is None  # a lone target is the task
@@ -84,6 +87,7 @@ class TaskResult:
     metrics: dict[str, MetricInfo]
     targets: list[str]
     columns: list[Column]
+    ranking: str
     num_utterances: int
     scores: list[Score]
     notes: list[str]

@@ -11,7 +11,7 @@ import numpy as np
 
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.files import atomic_path
-from aio_toolkit.scoring.base import Key, Scorer, Sums
+from aio_toolkit.scoring.base import Column, Key, Scorer, Sums
 from aio_toolkit.scoring.intervals import score_interval
 from aio_toolkit.scoring.metrics.base import Metric
 from aio_toolkit.scoring.results import MetricInfo, Score, TaskResult
@@ -49,6 +49,18 @@ class ScoredTask:
             for key in sums:
                 found[key.output] = None
         return list(found)
+
+    @property
+    def columns(self) -> list[Column]:
+        """What tables can show: the columns whose outputs are there."""
+        present = {"", *self.outputs}
+        return [c for c in self.scorer.columns if {c.output, c.over} <= present]
+
+    @property
+    def ranking(self) -> str:
+        """The output of the model that ranks it."""
+        present = self.outputs
+        return next(output for output in self.scorer.outputs if output in present)
 
     def numbers(self, output: str, metric: str, target: str = "") -> np.ndarray:
         """The numbers (n, K) of every utterance; NaN where it has nothing to be scored.
@@ -105,7 +117,8 @@ def summarize(scored: ScoredTask, decode: Path) -> TaskResult:
         name=task.name,
         metrics=infos,
         targets=list(task.targets),
-        columns=list(scorer.columns),
+        columns=scored.columns,
+        ranking=scored.ranking,
         num_utterances=len(scored.utterances),
         scores=scores,
         # Several metrics may have the same to say of the references.
@@ -177,7 +190,7 @@ def _scores(scored: ScoredTask, name: str) -> list[Score]:
 
     scores = []
     for output in scored.outputs:
-        overs = [column.over for column in scorer.columns if column.output == output]
+        overs = [column.over for column in scored.columns if column.output == output]
         for part in parts:
             stats_nK = scored.numbers(output, name, part)
             interval = score_interval(stats_nK, metric.value)
@@ -193,7 +206,7 @@ def _notes(scored: ScoredTask, name: str) -> list[str]:
     """What the metric says of the model's answers, and how many references it could not score."""
     metric = scored.scorer.metrics[name]
     # Of its bounds and of the input there is nothing to note.
-    of_model = scored.scorer.columns[0].output
+    of_model = scored.ranking
     stats_nK = scored.numbers(of_model, name)
     missing_n = np.isnan(stats_nK).any(axis=1)
     notes = []

@@ -6,7 +6,7 @@ Q codebooks, V codebook size.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -19,27 +19,32 @@ class MaskedBatch:
     """What an objective scores.
 
     Attributes:
-        features_BTF: normalised features of the input, nothing masked.
-        codes_BTQ: the codec's codes of the input, -1 on padding.
+        inputs_BTF: normalised features that the encoder hears, nothing masked.
+        features_BTF: those of them that may be targets.
+        codes_BTQ: the codec's codes of the input, -1 on padding and in rows that have none; None
+            where the objective does not read them.
         valid_BT: which frames are real.
         masked_BT: which of them the encoder did not see.
         states: states (B, T, D) of every layer, from the input with those frames masked.
     """
 
+    inputs_BTF: torch.Tensor
     features_BTF: torch.Tensor
-    codes_BTQ: torch.Tensor
+    codes_BTQ: torch.Tensor | None
     valid_BT: torch.Tensor
     masked_BT: torch.Tensor
     states: list[torch.Tensor]
 
     @property
     def features_MF(self) -> torch.Tensor:
-        """Features of the masked frames, row after row."""
+        """Target features of the masked frames, row after row."""
         return self.features_BTF[self.masked_BT]
 
     @property
     def codes_MQ(self) -> torch.Tensor:
         """Codes of the masked frames, in the same order."""
+        if self.codes_BTQ is None:
+            raise ValueError("the batch has no codes: its objective says that it reads none")
         return self.codes_BTQ[self.masked_BT]
 
     @property
@@ -49,14 +54,16 @@ class MaskedBatch:
 
 
 @dataclass(frozen=True)
-class CodeSizes:
-    """Sizes of the codes of the input.
+class TargetSizes:
+    """Sizes of what an objective may predict.
 
     Attributes:
+        num_features: target features F.
         num_codebooks: codebooks Q.
         codebook_size: codes V in each.
     """
 
+    num_features: int
     num_codebooks: int
     codebook_size: int
 
@@ -68,45 +75,50 @@ class FeatureEncoder(nn.Module):
     `models.ssl.SslEncoder` is one.
 
     Attributes:
-        num_features: feature bins F.
         width: channels D of the states.
     """
 
-    def __init__(self, num_features: int, width: int):
+    def __init__(self, width: int):
         super().__init__()
-        self.num_features = num_features
         self.width = width
 
 
 class Objective(nn.Module, ABC):
     """Scores how well the encoder's output explains the frames that were masked.
 
-    An objective is made as `Objective(config, encoder, codes)`: its options, the encoder that it
-    trains, and the sizes of the input's codes.
+    An objective is made as `Objective(config, encoder, sizes)`: its options, the encoder that it
+    trains, and the sizes of what it may predict.
+
+    Attributes:
+        reads_codes: whether it learns from the codec's codes of the input, which stage 2 writes
+            only where it does.
 
     >>> class FirstFeature(Objective):
-    ...     def __init__(self, config: Objective.Config, encoder: FeatureEncoder, codes: CodeSizes):
-    ...         super().__init__(config, encoder, codes)
+    ...     def __init__(
+    ...         self, config: Objective.Config, encoder: FeatureEncoder, sizes: TargetSizes
+    ...     ):
+    ...         super().__init__(config, encoder, sizes)
     ...         self.predict = nn.Linear(encoder.width, 1)
     ...
     ...     def loss(self, batch: MaskedBatch) -> Loss:
     ...         error_M1 = self.predict(batch.state_MD) - batch.features_MF[:, :1]
     ...         return Loss(error_M1.square().mean())
-    >>> objective = FirstFeature(Objective.Config(), FeatureEncoder(6, 8), CodeSizes(2, 16))
+    >>> objective = FirstFeature(Objective.Config(), FeatureEncoder(8), TargetSizes(6, 2, 16))
     >>> masked_BT = torch.tensor([[False, True, True]])
-    >>> states = [torch.randn(1, 3, 8)]
-    >>> features_BTF, codes_BTQ = torch.randn(1, 3, 6), torch.zeros(1, 3, 2, dtype=torch.long)
-    >>> batch = MaskedBatch(features_BTF, codes_BTQ, torch.ones(1, 3) > 0, masked_BT, states)
+    >>> states, feats_BTF = [torch.randn(1, 3, 8)], torch.randn(1, 3, 6)
+    >>> batch = MaskedBatch(feats_BTF, feats_BTF, None, torch.ones(1, 3) > 0, masked_BT, states)
     >>> objective.loss(batch).total.shape
     torch.Size([])
     """
+
+    reads_codes: ClassVar[bool] = False
 
     @dataclass
     class Config:
         """Options of the objective: none."""
 
     @abstractmethod
-    def __init__(self, config: Any, encoder: FeatureEncoder, codes: CodeSizes):
+    def __init__(self, config: Any, encoder: FeatureEncoder, sizes: TargetSizes):
         super().__init__()
 
     @abstractmethod

@@ -8,7 +8,7 @@ from torch import nn
 
 from aio_toolkit.loss import Loss
 from aio_toolkit.ssl._figures import classify
-from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder, MaskedBatch, Objective
+from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
 
 class BestRq(Objective):
@@ -21,11 +21,10 @@ class BestRq(Objective):
     front end has labels of its own where the paper stacks four. The codec's codes are not used.
 
     >>> sizes = BestRq.Config(num_codebooks=1, codebook_size=16, codebook_dim=4)
-    >>> objective = BestRq(sizes, FeatureEncoder(6, 8), CodeSizes(2, 16))
+    >>> objective = BestRq(sizes, FeatureEncoder(8), TargetSizes(6, 2, 16))
     >>> masked_BT = torch.tensor([[False, True, True]])
-    >>> features_BTF, codes_BTQ = torch.randn(1, 3, 6), torch.randint(16, (1, 3, 2))
-    >>> states = [torch.randn(1, 3, 8)]
-    >>> batch = MaskedBatch(features_BTF, codes_BTQ, torch.ones(1, 3) > 0, masked_BT, states)
+    >>> feats_BTF, states = torch.randn(1, 3, 6), [torch.randn(1, 3, 8)]
+    >>> batch = MaskedBatch(feats_BTF, feats_BTF, None, torch.ones(1, 3) > 0, masked_BT, states)
     >>> sorted(objective.loss(batch).figures)
     ['accuracy_q0', 'label_usage', 'perplexity_q0']
     """
@@ -47,11 +46,11 @@ class BestRq(Objective):
         codebook_size: int = 1024
         codebook_dim: int = 16
 
-    def __init__(self, config: Config, encoder: FeatureEncoder, codes: CodeSizes):
-        super().__init__(config, encoder, codes)
+    def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
+        super().__init__(config, encoder, sizes)
         self.codebook_size = config.codebook_size
         Q, V, C = config.num_codebooks, config.codebook_size, config.codebook_dim
-        projection_QFC = torch.empty(Q, encoder.num_features, C)
+        projection_QFC = torch.empty(Q, sizes.num_features, C)
         for projection_FC in projection_QFC:
             nn.init.xavier_uniform_(projection_FC)
         codebook_QVC = torch.randn(Q, V, C)

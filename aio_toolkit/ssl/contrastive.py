@@ -8,7 +8,7 @@ from torch import nn
 
 from aio_toolkit.loss import Loss
 from aio_toolkit.ssl._figures import spread
-from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder, MaskedBatch, Objective
+from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
 
 class Contrastive(Objective):
@@ -22,11 +22,10 @@ class Contrastive(Objective):
 
     Further letters: N distractors, C compared channels, X = 1 + N candidates.
 
-    >>> objective = Contrastive(Contrastive.Config(dim=4), FeatureEncoder(6, 8), CodeSizes(2, 16))
+    >>> objective = Contrastive(Contrastive.Config(dim=4), FeatureEncoder(8), TargetSizes(6, 2, 16))
     >>> masked_BT = torch.tensor([[False, True, True]])
-    >>> features_BTF, codes_BTQ = torch.randn(1, 3, 6), torch.randint(16, (1, 3, 2))
-    >>> states = [torch.randn(1, 3, 8)]
-    >>> batch = MaskedBatch(features_BTF, codes_BTQ, torch.ones(1, 3) > 0, masked_BT, states)
+    >>> feats_BTF, states = torch.randn(1, 3, 6), [torch.randn(1, 3, 8)]
+    >>> batch = MaskedBatch(feats_BTF, feats_BTF, None, torch.ones(1, 3) > 0, masked_BT, states)
     >>> sorted(objective.loss(batch).figures)
     ['accuracy', 'target_std']
     """
@@ -49,11 +48,11 @@ class Contrastive(Objective):
         cross_distractors: int = 0
         temperature: float = 0.1
 
-    def __init__(self, config: Config, encoder: FeatureEncoder, codes: CodeSizes):
-        super().__init__(config, encoder, codes)
+    def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
+        super().__init__(config, encoder, sizes)
         self.config = config
         self.context = nn.Linear(encoder.width, config.dim)
-        self.target = nn.Linear(encoder.num_features, config.dim)
+        self.target = nn.Linear(sizes.num_features, config.dim)
 
     def loss(self, batch: MaskedBatch) -> Loss:
         """InfoNCE over the masked frames, its accuracy, and how much targets differ.

@@ -7,7 +7,7 @@ from torch import nn
 
 from aio_toolkit.loss import Loss
 from aio_toolkit.ssl._figures import classify
-from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder, MaskedBatch, Objective
+from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
 
 class MaskedCodes(Objective):
@@ -20,15 +20,17 @@ class MaskedCodes(Objective):
     HuBERT (Hsu et al. 2021), whose labels are clusters. Weights that fall from codebook to codebook
     are ours.
 
-    >>> objective = MaskedCodes(MaskedCodes.Config(), FeatureEncoder(6, 8), CodeSizes(2, 16))
+    >>> objective = MaskedCodes(MaskedCodes.Config(), FeatureEncoder(8), TargetSizes(6, 2, 16))
     >>> masked_BT = torch.tensor([[False, True, True]])
-    >>> features_BTF, codes_BTQ = torch.randn(1, 3, 6), torch.randint(16, (1, 3, 2))
-    >>> states = [torch.randn(1, 3, 8)]
-    >>> batch = MaskedBatch(features_BTF, codes_BTQ, torch.ones(1, 3) > 0, masked_BT, states)
-    >>> sorted(objective.loss(batch).figures)
-    ['accuracy_q0', 'accuracy_q1', 'label_usage', 'perplexity_q0', 'perplexity_q1']
+    >>> feats_BTF, states = torch.randn(1, 3, 6), [torch.randn(1, 3, 8)]
+    >>> codes_BTQ, valid_BT = torch.randint(16, (1, 3, 2)), torch.ones(1, 3) > 0
+    >>> batch = MaskedBatch(feats_BTF, feats_BTF, codes_BTQ, valid_BT, masked_BT, states)
+    >>> figures = objective.loss(batch).figures
+    >>> sorted(figures)[:3], figures["rows_without_codes"].item()
+    (['accuracy_q0', 'accuracy_q1', 'label_usage'], 0.0)
     """
 
+    reads_codes = True
     codebook_weight_Q: torch.Tensor
 
     @dataclass
@@ -44,11 +46,11 @@ class MaskedCodes(Objective):
         num_codebooks: int | None = None
         codebook_decay: float = 0.7
 
-    def __init__(self, config: Config, encoder: FeatureEncoder, codes: CodeSizes):
-        super().__init__(config, encoder, codes)
-        wanted = config.num_codebooks or codes.num_codebooks
-        self.num_codebooks = min(wanted, codes.num_codebooks)
-        self.codebook_size = codes.codebook_size
+    def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
+        super().__init__(config, encoder, sizes)
+        wanted = config.num_codebooks or sizes.num_codebooks
+        self.num_codebooks = min(wanted, sizes.num_codebooks)
+        self.codebook_size = sizes.codebook_size
         num_logits = self.num_codebooks * self.codebook_size
         self.classifier = nn.Linear(encoder.width, num_logits)
         place_Q = torch.arange(self.num_codebooks).float()
@@ -57,9 +59,16 @@ class MaskedCodes(Objective):
         self.register_buffer("codebook_weight_Q", weight_Q / weight_Q.sum())
 
     def loss(self, batch: MaskedBatch) -> Loss:
-        """Weighted cross-entropy over codebooks; accuracy and perplexity of each."""
+        """Weighted cross-entropy over codebooks; accuracy and perplexity of each.
+
+        Mixtures made on the fly have no codes: their rows are left out, and counted.
+        """
         label_MQ = batch.codes_MQ[:, : self.num_codebooks]
-        logit_MX = self.classifier(batch.state_MD)
-        loss_Q, figures = classify(logit_MX, label_MQ, self.codebook_size)
+        known_M = label_MQ[:, 0] >= 0
+        without = 1 - known_M.float().mean()
+        logit_MX = self.classifier(batch.state_MD[known_M])
+        if not known_M.any():
+            return Loss(logit_MX.sum(), {"rows_without_codes": without})
+        loss_Q, figures = classify(logit_MX, label_MQ[known_M], self.codebook_size)
         weighted_Q = loss_Q * self.codebook_weight_Q
-        return Loss(weighted_Q.sum(), figures)
+        return Loss(weighted_Q.sum(), {**figures, "rows_without_codes": without})

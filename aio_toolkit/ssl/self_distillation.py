@@ -9,7 +9,7 @@ from torch import nn
 
 from aio_toolkit.loss import Loss
 from aio_toolkit.ssl._figures import spread
-from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder, MaskedBatch, Objective
+from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
 
 class SelfDistillation(Objective):
@@ -25,12 +25,12 @@ class SelfDistillation(Objective):
     >>> class Doubling(FeatureEncoder):
     ...     def forward(self, normalised_BTF, lengths_B):
     ...         return [normalised_BTF, 2 * normalised_BTF]
-    >>> encoder = Doubling(num_features=6, width=6)
-    >>> objective = SelfDistillation(SelfDistillation.Config(), encoder, CodeSizes(2, 16))
+    >>> encoder = Doubling(width=6)
+    >>> objective = SelfDistillation(SelfDistillation.Config(), encoder, TargetSizes(6, 2, 16))
     >>> masked_BT = torch.tensor([[False, True, True]])
-    >>> features_BTF, codes_BTQ = torch.randn(1, 3, 6), torch.randint(16, (1, 3, 2))
-    >>> states = encoder(features_BTF.masked_fill(masked_BT[..., None], 0.0), torch.tensor([3]))
-    >>> batch = MaskedBatch(features_BTF, codes_BTQ, torch.ones(1, 3) > 0, masked_BT, states)
+    >>> feats_BTF = torch.randn(1, 3, 6)
+    >>> states = encoder(feats_BTF.masked_fill(masked_BT[..., None], 0.0), torch.tensor([3]))
+    >>> batch = MaskedBatch(feats_BTF, feats_BTF, None, torch.ones(1, 3) > 0, masked_BT, states)
     >>> sorted(objective.loss(batch).figures)
     ['prediction_std', 'target_std']
     """
@@ -53,8 +53,8 @@ class SelfDistillation(Objective):
         decay_steps: int = 1000
         top_layers: int = 2
 
-    def __init__(self, config: Config, encoder: FeatureEncoder, codes: CodeSizes):
-        super().__init__(config, encoder, codes)
+    def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
+        super().__init__(config, encoder, sizes)
         self.config = config
         self.teacher = copy.deepcopy(encoder)
         self.teacher.requires_grad_(requires_grad=False)
@@ -67,7 +67,7 @@ class SelfDistillation(Objective):
         # `train()` of the whole model has reached the teacher too.
         self.teacher.eval()
         valid_BT = batch.valid_BT
-        states = self.teacher(batch.features_BTF, valid_BT.sum(1))
+        states = self.teacher(batch.inputs_BTF, valid_BT.sum(1))
         top_states = states[-self.config.top_layers :]
         # Pre-norm states grow with depth: the last layer would drown the others.
         normalised = [normalise_over_time(state.float(), valid_BT) for state in top_states]

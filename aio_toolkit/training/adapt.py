@@ -12,9 +12,9 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.models.adaptation import add_task
 from aio_toolkit.models.checkpoint import MODEL, load_aio
 from aio_toolkit.training.data_module import TaskDataModule
-from aio_toolkit.training.fit import is_finished
 from aio_toolkit.training.multitask import MultitaskModule, tasks_data, train_tasks
 from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.run import Run, contents
 
 
 class Adaptation:
@@ -59,18 +59,20 @@ def adapt(config: Adaptation.Config, corpus: Corpus, units: Path, out: Path) -> 
     Raises:
         AioError: there is not exactly one new task, or the model knows it.
     """
-    if is_finished(out / MODEL, config):
-        return
-    lightning.seed_everything(config.seed)
     tasks = config.data.chosen(corpus.tasks)
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)
         raise AioError(f"an adaptation teaches one new task; data.seconds names {names}.")
     (task,) = tasks
+    trained = Path(config.trained, MODEL)
+    run = Run(config, out, config.data.made_from(corpus) | contents(units, trained))
+    if run.is_finished(MODEL):
+        return
+    lightning.seed_everything(config.seed)
     new_units = load_units(units, tasks)
-    loaded = load_aio(Path(config.trained, MODEL))
+    loaded = load_aio(trained)
     add_task(loaded.model, task, new_units[task.output])
 
     data = tasks_data(config.data, corpus, loaded, config.seed)
     module = MultitaskModule(loaded.model, config.optim, seed=config.seed)
-    train_tasks(module, loaded, data, config, out)
+    train_tasks(module, loaded, data, run)

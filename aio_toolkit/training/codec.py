@@ -24,14 +24,16 @@ from aio_toolkit.codec.initialise import fit_latents, initialise
 from aio_toolkit.codec.losses import MultiScaleMelLoss, si_sdr, snr
 from aio_toolkit.codec.usage import CodeRevival, count_codes, entropy_share
 from aio_toolkit.data.datadir import read_data_dir
+from aio_toolkit.data.digest import digest_of
 from aio_toolkit.errors import AioError
 from aio_toolkit.layers import zero_with_gradient
 from aio_toolkit.ranks import follow_first_rank
 from aio_toolkit.tasks import Task
 from aio_toolkit.training.crops import CropDataModule, frames_of_crops
 from aio_toolkit.training.draws import seed_step
-from aio_toolkit.training.fit import fit, is_finished, is_first_rank, say
+from aio_toolkit.training.fit import fit
 from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.run import Run, is_first_rank, say
 
 
 class CodecModule(lightning.LightningModule):
@@ -274,13 +276,16 @@ def train_codec(
     Raises:
         AioError: a data dir is not valid, another run began `out`, or the loss is not a number.
     """
-    if is_finished(out / WEIGHTS, config):
+    utterances = {path: read_data_dir(path, tasks) for path in (data, dev)}
+    made_from = {str(path): digest_of(of_path) for path, of_path in utterances.items()}
+    run = Run(config, out, made_from)
+    if run.is_finished(WEIGHTS):
         return
     lightning.seed_everything(config.seed)
     module = CodecModule(config)
-    crops = CropDataModule(config, read_data_dir(data, tasks), read_data_dir(dev, tasks))
+    crops = CropDataModule(config, utterances[data], utterances[dev])
     # Not the best weights: before quantization begins `val/loss` is lower, and says nothing yet.
-    fit(module, crops, config, out)
+    fit(module, crops, run)
     if is_first_rank():
         save_dac(out, module.dac, config.model, half=config.half)
     say(f"wrote {out / WEIGHTS}")

@@ -3,7 +3,6 @@
 Letters: B batch, S samples, T frames, C latent channels, N frames of many crops.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from aio_toolkit.data.audio import read_audio
+from aio_toolkit.data.audio import read_span
 from aio_toolkit.data.datadir import Utterance
 
 if TYPE_CHECKING:
@@ -53,7 +52,8 @@ class CropDataset(Dataset[torch.Tensor]):
             seed: fixes what is drawn.
             length: items in all.
         """
-        self.specs = [spec for u in utterances for spec in u.waves.values()]
+        # The waves of an utterance are as long as its input.
+        self.waves = [(spec, u) for u in utterances for spec in u.waves.values()]
         self.sample_rate, self.num_samples = sample_rate, num_samples
         self.seed, self.length = seed, length
 
@@ -71,13 +71,11 @@ class CropDataset(Dataset[torch.Tensor]):
         return torch.from_numpy(crop_S)
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        number = rng.integers(len(self.specs))
-        wave_S = read_audio(self.specs[number], self.sample_rate)
-        latest = max(0, len(wave_S) - self.num_samples)
-        start = rng.integers(latest + 1)
-        crop_S = wave_S[start : start + self.num_samples]
-        missing = self.num_samples - len(crop_S)
-        return np.pad(crop_S, (0, missing))
+        spec, utterance = self.waves[rng.integers(len(self.waves))]
+        length = min(self.num_samples, utterance.num_samples)
+        start = int(rng.integers(utterance.num_samples - length + 1))
+        crop_S = read_span(spec, self.sample_rate, start, length, utterance.id)
+        return np.pad(crop_S, (0, self.num_samples - length))
 
 
 class CropBatches:
@@ -150,9 +148,8 @@ class CropDataModule(lightning.LightningDataModule):
         self, utterances: list[Utterance], seed: int, length: int, batches: Iterable[range]
     ) -> DataLoader[torch.Tensor]:
         model = self.config.model
-        hop = math.prod(model.encoder_rates)
-        frames = max(1, round(self.config.crop_seconds * model.sample_rate / hop))
-        crops = CropDataset(utterances, model.sample_rate, frames * hop, seed, length)
+        frames = max(1, round(self.config.crop_seconds * model.sample_rate / model.hop))
+        crops = CropDataset(utterances, model.sample_rate, frames * model.hop, seed, length)
         return DataLoader(
             crops,
             batch_sampler=batches,  # type: ignore[arg-type]

@@ -1,18 +1,36 @@
-"""Loaders over the dumped splits, resumable in the middle of a run."""
+"""Loaders over splits and mixtures, resumable in the middle of a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from itertools import islice
+from typing import Any, cast
 
 import lightning
 from torch.utils.data import DataLoader
 
-from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, draws_of, fixed_batches
-from aio_toolkit.dump.split import DumpDataset
+from aio_toolkit import parts
+from aio_toolkit.config import map_of
+from aio_toolkit.data.digest import digest_of, sources_digest
+from aio_toolkit.data.mixing.base import MixingRule
+from aio_toolkit.data.sampler import (
+    Draw,
+    Material,
+    Schedule,
+    TaskBatchSampler,
+    fixed_batches,
+    whole_rows,
+)
+from aio_toolkit.data.source_dir import SourceFolders
+from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
+from aio_toolkit.frames import FrameGrid
 from aio_toolkit.models.batch import Batch, collate
 from aio_toolkit.tasks import Task, get_task
+from aio_toolkit.training.dataset import WaveDataset
+
+# Batches that each loader process has ready.
+PREFETCHED = 4
 
 
 class TaskDataModule(lightning.LightningDataModule):
@@ -30,16 +48,20 @@ class TaskDataModule(lightning.LightningDataModule):
         Attributes:
             seconds: audio seconds of each task in every batch; the tasks named here are the ones
                 trained on, except those with 0.
-            segment_seconds: longest training example of a task whose answers can be cut, at random
-                from longer ones: a batch is padded to its longest row. None keeps them whole.
+            segment_seconds: longest training example, cut at random from longer ones: a batch is
+                padded to its longest row. In stage 4, examples of tasks whose answers cannot be cut
+                stay whole. None keeps all whole.
             dev_seconds: audio seconds in a validation batch.
             num_workers: loader processes; 0 reads in the training process.
+            mixing: how mixtures of a task are made anew in every step, `data/mixing/*.py`, by the
+                task's name; a task that is not trained on needs none.
         """
 
         seconds: dict[str, float] = field(default_factory=dict)
         segment_seconds: float | None = None
         dev_seconds: float = 60.0
         num_workers: int = 0
+        mixing: dict[str, Any] = map_of("data/mixing")
 
         def chosen(self, tasks: Mapping[str, Task]) -> list[Task]:
             """The tasks trained on, in the order of `seconds`.
@@ -56,30 +78,68 @@ class TaskDataModule(lightning.LightningDataModule):
                 raise AioError(f"key 'data.seconds' names no task. {remedy}")
             return [get_task(tasks, name) for name in names]
 
-        def segment_frames(self, frame_rate: float) -> int | None:
-            """Frames of the longest training example that can be cut; None: it stays whole.
+        def rules(self, corpus: Corpus, grid: FrameGrid) -> dict[str, MixingRule]:
+            """The mixing rules of the tasks trained on, by the task's name.
 
-            >>> TaskDataModule.Config(segment_seconds=1.5).segment_frames(frame_rate=50.0)
-            75
+            Args:
+                corpus: where their sources are.
+                grid: says at which rate.
+
+            Raises:
+                AioError: sources are missing or do not suit the rule, or a task is unknown.
+            """
+            folders = SourceFolders(corpus.data, corpus.tasks, grid.sample_rate)
+            chosen = {task.name for task in self.chosen(corpus.tasks)}
+            rules = {}
+            for name, choice in self.mixing.items():
+                task = get_task(corpus.tasks, name)
+                if name in chosen:
+                    rules[name] = parts.build(MixingRule, choice, task, folders)
+            return rules
+
+        def made_from(self, corpus: Corpus) -> dict[str, str]:
+            """What tells the data of a training from others: splits, and sources to mix.
+
+            Raises:
+                AioError: as `rules`, or a data dir is not valid.
+            """
+            tasks = self.chosen(corpus.tasks)
+            mixed = [task for task in tasks if task.name in self.mixing]
+            told = {}
+            for split, may_lack in ((corpus.train, mixed), (corpus.dev, [])):
+                told[str(split.data)] = digest_of(split.utterances(tasks, may_lack))
+            rules = self.rules(corpus, corpus.train.codec().grid)
+            for name, rule in rules.items():
+                told[f"the sources of data.mixing.{name}"] = sources_digest(rule.sources)
+            return told
+
+        def longest(self, tasks: Iterable[Task], grid: FrameGrid) -> dict[str, int]:
+            """Samples of the longest example, whole frames, of tasks that can be cut.
+
+            >>> sep = Task("sep", "", "audio", ("spk1", "spk2"), ("si_sdr",))
+            >>> config = TaskDataModule.Config(segment_seconds=1.5)
+            >>> config.longest([sep], FrameGrid(16000, 320))
+            {'sep': 24000}
             """
             if self.segment_seconds is None:
-                return None
-            return round(self.segment_seconds * frame_rate)
+                return {}
+            num_frames = max(1, round(self.segment_seconds * grid.frame_rate))
+            return {task.name: num_frames * grid.hop for task in tasks}
 
-        def budgets(self, frame_rate: float) -> dict[str, int]:
-            """Frames of each task trained on in a batch.
+        def budgets(self, sample_rate: int) -> dict[str, int]:
+            """Samples of each task trained on in a batch.
 
-            >>> TaskDataModule.Config(seconds={"asr": 2.0, "sep": 0.0}).budgets(frame_rate=50.0)
-            {'asr': 100}
+            >>> TaskDataModule.Config(seconds={"asr": 2.0, "sep": 0.0}).budgets(sample_rate=100)
+            {'asr': 200}
             """
             chosen = {name: seconds for name, seconds in self.seconds.items() if seconds > 0}
-            return {name: int(seconds * frame_rate) for name, seconds in chosen.items()}
+            return {name: int(seconds * sample_rate) for name, seconds in chosen.items()}
 
     def __init__(
         self,
         config: Config,
-        train: DumpDataset,
-        dev: DumpDataset,
+        train: WaveDataset,
+        dev: WaveDataset,
         tasks: Sequence[Task],
         seed: int,
     ):
@@ -87,18 +147,17 @@ class TaskDataModule(lightning.LightningDataModule):
 
         Args:
             config: sizes.
-            train: the split to train on.
+            train: the split to train on, with its mixing rules.
             dev: the split to validate on.
             tasks: all tasks of the model, in the order of its gates.
-            seed: fixes the order of batches.
+            seed: fixes the order of batches and all that is drawn for them.
         """
         super().__init__()
         self.config = config
         self.seed = seed
         self.train, self.dev = train, dev
         self.tasks = list(tasks)
-        dumped = train.split.provenance()
-        self.frame_rate = dumped.codec.frame_rate
+        self.grid = train.grid
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches from the step that training stands at."""
@@ -113,33 +172,43 @@ class TaskDataModule(lightning.LightningDataModule):
             rank=trainer.global_rank,
             num_ranks=trainer.world_size,
         )
-        sampler = TaskBatchSampler(
-            tasks=_names(self.train),
-            num_frames=self.train.num_frames,
-            frames_per_batch=self.config.budgets(self.frame_rate),
-            schedule=schedule,
-        )
-        return self._loader(self.train, sampler)
+        return self._loader(self.train, self._sampler(schedule))
+
+    def first_batches(self, count: int) -> Iterator[Batch]:
+        """The first batches that training draws, for statistics; no trainer is needed."""
+        schedule = Schedule(num_batches=count, seed=self.seed)
+        return islice(self._loader(self.train, self._sampler(schedule)), count)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The dev split in fixed batches."""
-        dev = self.dev
-        frames_per_batch = int(self.config.dev_seconds * self.frame_rate)
-        batches = fixed_batches(_names(dev), dev.num_frames, frames_per_batch)
-        draws = [draws_of(batch, number) for number, batch in enumerate(batches)]
-        return self._loader(dev, draws)
+        budget = int(self.config.dev_seconds * self.grid.sample_rate)
+        lengths = [utterance.num_samples for utterance in self.dev.utterances]
+        batches = fixed_batches(_names(self.dev), lengths, budget)
+        return self._loader(self.dev, whole_rows(batches, lengths))
 
-    def _loader(self, dataset: DumpDataset, batches: Iterable[list[Draw]]) -> DataLoader[Batch]:
+    def _sampler(self, schedule: Schedule) -> TaskBatchSampler:
+        train = self.train
+        material = Material(
+            tasks=_names(train),
+            num_samples=[utterance.num_samples for utterance in train.utterances],
+            longest=self.config.longest(filter(train.can_be_cut, train.tasks), self.grid),
+            hop=self.grid.hop,
+            rules=train.rules,
+        )
+        return TaskBatchSampler(material, self.config.budgets(self.grid.sample_rate), schedule)
+
+    def _loader(self, dataset: WaveDataset, batches: Iterable[list[Draw]]) -> DataLoader[Batch]:
         num_workers = self.config.num_workers
         return DataLoader(
-            dataset,
+            dataset,  # type: ignore[arg-type]
             batch_sampler=batches,
-            collate_fn=partial(collate, tasks=self.tasks),
+            collate_fn=partial(collate, tasks=self.tasks, hop=self.grid.hop),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            prefetch_factor=PREFETCHED if num_workers else None,
         )
 
 
-def _names(dataset: DumpDataset) -> list[str]:
+def _names(dataset: WaveDataset) -> list[str]:
     """The task of each utterance."""
     return [utterance.task.name for utterance in dataset.utterances]

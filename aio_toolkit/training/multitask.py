@@ -11,7 +11,6 @@ import torch
 
 from aio_toolkit import parts
 from aio_toolkit.answers.base import load_units
-from aio_toolkit.codec.base import check_same
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.models.aio import AioModel, AioOutput
 from aio_toolkit.models.batch import Batch
@@ -23,10 +22,12 @@ from aio_toolkit.moe.pool import TablePool
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import AnswerDataset
 from aio_toolkit.training.draws import forked, seed_of, seed_step
-from aio_toolkit.training.fit import fit, is_finished, is_first_rank, load_weights, say
+from aio_toolkit.training.fit import fit, load_weights
 from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.monitor import RoutingMonitor
 from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.pretrain import STATISTICS_BATCHES
+from aio_toolkit.training.run import Run, contents, is_first_rank, say
 from aio_toolkit.training.selection import DevScore
 
 
@@ -221,8 +222,9 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
 
     1. Read the frozen encoder and the units of each kind of answer.
     2. Make the model; say how large it is.
-    3. Train, from the last checkpoint where there is one.
-    4. Write the model with the best validation loss.
+    3. Take the statistics of the features that the backbone reads besides.
+    4. Train, from the last checkpoint where there is one.
+    5. Write the model with the best validation score.
 
     Args:
         config: the run.
@@ -230,10 +232,12 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
         folders: what stages 2 and 3 made, and the experiment folder.
 
     Raises:
-        AioError: an earlier stage has not finished, or was made with another codec or front end;
-            another run began the folder; or a loss is not a number.
+        AioError: an earlier stage has not finished, or was made with another codec; another run
+            began the folder; or a loss is not a number.
     """
-    if is_finished(folders.out / MODEL, config):
+    made_from = config.data.made_from(corpus) | contents(folders.units, folders.ssl / MODEL)
+    run = Run(config, folders.out, made_from)
+    if run.is_finished(MODEL):
         return
     lightning.seed_everything(config.seed)
     tasks = config.data.chosen(corpus.tasks)
@@ -242,10 +246,14 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
     model = AioModel(config.model, tasks, ssl.encoder, units)
     say(describe_size(model))
 
-    loaded = LoadedAio(model, ssl.config, ssl.provenance)
+    loaded = LoadedAio(model, ssl.codec)
     data = tasks_data(config.data, corpus, loaded, config.seed)
+    if config.model.front_end.parts:
+        # A run that goes on has them in its checkpoint.
+        batches = data.first_batches(STATISTICS_BATCHES)
+        model.front_end.fit((batch.wave_BS, batch.samples_B) for batch in batches)
     module = MultitaskModule(model, config.optim, config.task_weights, config.seed)
-    train_tasks(module, loaded, data, config, folders.out)
+    train_tasks(module, loaded, data, run)
 
 
 def tasks_data(
@@ -257,26 +265,23 @@ def tasks_data(
         config: batches.
         corpus: data dirs and their dumps.
         loaded: the model.
-        seed: fixes the order of batches and where examples are cut.
+        seed: fixes the order of batches and all that is drawn for them.
 
     Raises:
-        AioError: the dump was made with another codec or front end than the model's encoder.
+        AioError: the dump was made with another codec than the model's encoder.
     """
-    dumped, known = corpus.train.provenance(), loaded.provenance
-    check_same(known.codec, dumped.codec, f"codes in {corpus.dump}")
-    check_same(known.front_end, dumped.front_end, f"features in {corpus.dump}")
-
+    corpus.train.check_codec(loaded.codec, "the frozen encoder")
+    model = loaded.model
     tasks = config.chosen(corpus.tasks)
-    units = loaded.model.units
-    segment = config.segment_frames(dumped.codec.frame_rate)
-    train = AnswerDataset(corpus.train, tasks, units, segment, seed)
-    # Whole: what is decoded is not cut either.
-    dev = AnswerDataset(corpus.dev, tasks, units)
-    return TaskDataModule(config, train, dev, loaded.model.tasks, seed)
+    wanted = {task.output: model.wanted(task.output) for task in tasks}
+    rules = config.rules(corpus, loaded.codec.grid)
+    train = AnswerDataset(corpus.train, tasks, model.units, wanted, rules)
+    dev = AnswerDataset(corpus.dev, tasks, model.units, wanted)
+    return TaskDataModule(config, train, dev, model.tasks, seed)
 
 
 def train_tasks(
-    module: MultitaskModule, loaded: LoadedAio, data: TaskDataModule, config: Any, out: Path
+    module: MultitaskModule, loaded: LoadedAio, data: TaskDataModule, run: Run[Any]
 ) -> None:
     """Train a multitask model and write it with the best weights.
 
@@ -284,12 +289,11 @@ def train_tasks(
         module: the model and what trains it.
         loaded: the same model, and what is saved with it.
         data: its batches.
-        config: a dataclass, see `training.fit.RunConfig`.
-        out: experiment folder.
+        run: what defines it.
     """
-    best = fit(module, data, config, out)
+    best = fit(module, data, run)
     load_weights(module, best)
-    path = out / MODEL
+    path = run.out / MODEL
     if is_first_rank():
         loaded.save(path)
     say(f"wrote {path}")

@@ -6,8 +6,9 @@ set -f # a value like layers=[1,*] is no file pattern
 # Options: name=default # meaning. --help prints these lines, so each stays on one.
 stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring, 7 analysis
 stop_stage=7                          # last stage to run
-ngpu=0                                # number of GPUs to train on; 0: the CPU
-nj=4                                  # parallel jobs of tokenization and scoring
+ngpu=0                                # number of GPUs for stages 2 to 5; 0: the CPU
+nj=4                                  # parallel jobs of tokenization, of decoding on a CPU, and of scoring
+fs=16000                              # sample rate in Hz, of data, codec and models
 seed=                                 # seed of stage 4; empty: the one in train_config
 train_set=train                       # split to train on
 dev_set=dev                           # split that chooses the best checkpoint
@@ -16,17 +17,17 @@ vocab_size=200                        # number of SentencePiece tokens
 local_data_opts=                      # arguments of local/data.sh
 codec=                                # trained codec: a folder or a known name; empty: train one with codec_config
 codec_config=conf/codec.yaml          # configuration of the codec
-frontend_config=../TEMPLATE/conf/frontend.yaml # which features the encoder gets
 tasks_config=conf/tasks.yaml          # the tasks that the data hold
 ssl_config=conf/train_ssl.yaml        # configuration of stage 3
 train_config=conf/train_aio.yaml      # configuration of stage 4
 adapt_config=                         # configuration of an adaptation, which stage 4 makes instead of a training
 decode_config=conf/decode.yaml        # configuration of stage 5
+decode_tasks=                         # tasks to decode and score, separated by spaces; empty: all that model and data have
 codec_args=                           # key=value pairs that win over codec_config
 ssl_args=                             # key=value pairs that win over ssl_config
 train_args=                           # key=value pairs that win over train_config
 decode_args=                          # key=value pairs that win over decode_config
-dumpdir=dump                          # folder of codes and features, of one codec
+dumpdir=dump                          # folder of codes and units, of one codec
 expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
 parts=                                # packages of further parts, separated by spaces
@@ -109,7 +110,7 @@ stem() {
 }
 
 [ $# -eq 0 ] || fail "run.sh takes only '--name value' pairs, not '$1'. --help lists the options."
-for name in stage stop_stage ngpu nj vocab_size ${seed:+seed}; do
+for name in stage stop_stage ngpu nj fs vocab_size ${seed:+seed}; do
     [[ ${!name} =~ ^[0-9]+$ ]] || fail "option --$name is a number, not '${!name}'."
 done
 [ "$stage" -le 7 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 7."
@@ -118,10 +119,12 @@ done
 
 if [ "$ngpu" -eq 0 ]; then
     trainer=(trainer.accelerator=cpu)
+    device=cpu
 else
     "$python" -c "import sys, torch; sys.exit(torch.cuda.device_count() < $ngpu)" ||
         fail "--ngpu $ngpu asks for more GPUs than torch sees. Use --ngpu 0 to run on the CPU."
     trainer=(trainer.accelerator=gpu "trainer.devices=$ngpu")
+    device=cuda
 fi
 
 # A changed run gets a folder of its own.
@@ -139,12 +142,13 @@ common=(--tasks_config "$tasks_config" ${parts:+--parts $parts})
 corpus=(--data data --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set")
 splits=$(printf '%s\n' "$train_set" "$dev_set" $test_sets | awk '!seen[$0]++' | xargs)
 data_dirs=$(printf 'data/%s ' $splits)
-dump_dirs=$(printf "$dumpdir/%s " $splits)
+dump_dirs=$(printf "$dumpdir/%s " "$train_set" "$dev_set")
 decode_dirs=$(for split in $test_sets; do printf '%s ' "$aio_exp/${decode_name}_$split"; done)
 
 if begin 1 "data preparation" "local/data.sh $local_data_opts" "$data_dirs"; then
-    logged "$expdir/data.log" local/data.sh $local_data_opts
-    logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs "${common[@]}"
+    logged "$expdir/data.log" local/data.sh --fs "$fs" $local_data_opts
+    logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs "${common[@]}" \
+        --sample_rate "$fs"
     end
 fi
 
@@ -153,11 +157,13 @@ if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$units"; then
     if $train_codec; then
         logged "$codec/train_codec.log" "$python" -m aio_toolkit.bin.train_codec "${common[@]}" \
             --config "$codec_config" --data "data/$train_set" --dev "data/$dev_set" --out "$codec" \
-            --set "${trainer[@]}" $codec_args
+            --set "model.sample_rate=$fs" "${trainer[@]}" $codec_args
     fi
-    for split in $splits; do
+    for split in "$train_set" "$dev_set"; do
         logged "$dumpdir/encode_$split.log" "$python" -m aio_toolkit.bin.encode_data "${common[@]}" --codec "$codec" \
-            --frontend "$frontend_config" --data "data/$split" --out "$dumpdir/$split" --nj "$nj"
+            --fs "$fs" --data "data/$split" --dump "$dumpdir/$split" --nj "$nj" --device "$device" \
+            --ssl_config "$ssl_config" --ssl_args $ssl_args \
+            --train_config "$train_config" --train_args $train_args
     done
     logged "$dumpdir/fit_units.log" "$python" -m aio_toolkit.bin.fit_units "${common[@]}" --data "data/$train_set" \
         --out "$units" --set "units.text.vocab_size=$vocab_size" "units.audio.codec=$codec"
@@ -165,14 +171,14 @@ if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$units"; then
 fi
 
 if begin 3 "SSL pre-training" "$ssl_config $dumpdir/$train_set $dumpdir/$dev_set" "$ssl_exp"; then
-    need 2 "$dumpdir"/{"$train_set","$dev_set"}/{feats,codes_wav}.scp
+    need 2 "$dumpdir"/{"$train_set","$dev_set"}/codec.json
     logged "$ssl_exp/train_ssl.log" "$python" -m aio_toolkit.bin.train_ssl "${common[@]}" --config "$ssl_config" \
         "${corpus[@]}" --out "$ssl_exp" --set "${trainer[@]}" $ssl_args
     end
 fi
 
 if begin 4 "AIO training" "${adapt_config:-$train_config} $dumpdir/$train_set $dumpdir/$dev_set $units $ssl_exp" "$aio_exp"; then
-    need 2 "$dumpdir"/{"$train_set","$dev_set"}/feats.scp "$units"
+    need 2 "$dumpdir"/{"$train_set","$dev_set"}/codec.json "$units"
     need 3 "$ssl_exp/model.pt"
     if [ -n "$adapt_config" ]; then
         command=(adapt --config "$adapt_config")
@@ -184,13 +190,13 @@ if begin 4 "AIO training" "${adapt_config:-$train_config} $dumpdir/$train_set $d
     end
 fi
 
-if begin 5 "decoding" "$aio_exp $codec $test_sets" "$decode_dirs"; then
+if begin 5 "decoding" "$aio_exp $codec data/{$test_sets}" "$decode_dirs"; then
     need 4 "$aio_exp/model.pt"
     for split in $test_sets; do
-        need 2 "$dumpdir/$split/feats.scp"
+        need 1 "data/$split/wav.scp"
         out=$aio_exp/${decode_name}_$split
         logged "$out.log" "$python" -m aio_toolkit.bin.decode "${common[@]}" --model "$aio_exp" \
-            --data "data/$split" --dump "$dumpdir/$split" --out "$out" \
+            --data "data/$split" --out "$out" --nj "$nj" --device "$device" ${decode_tasks:+--tasks $decode_tasks} \
             --config "$decode_config" --set "decoders.audio.codec=$codec" $decode_args
     done
     end
@@ -201,14 +207,15 @@ if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
         out=$aio_exp/${decode_name}_$split
         need 5 "$out/decode.json"
         logged "$out.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "data/$split" \
-            --decode "$out" --nj "$nj"
+            --train "data/$train_set" --dev "data/$dev_set" --bounds "$expdir/bounds" \
+            --decode "$out" --nj "$nj" ${decode_tasks:+--tasks $decode_tasks}
     done
     end
 fi
 
-if begin 7 "analysis" "$aio_exp $dumpdir/$dev_set" "ROUTING.md, routing.json and routing.png in $aio_exp"; then
+if begin 7 "analysis" "$aio_exp data/$dev_set" "ROUTING.md, routing.json and routing.png in $aio_exp"; then
     need 4 "$aio_exp/model.pt"
     logged "$aio_exp/routing.log" "$python" -m aio_toolkit.bin.routing "${common[@]}" --model "$aio_exp" \
-        --data "data/$dev_set" --dump "$dumpdir/$dev_set" --out "$aio_exp"
+        --data "data/$dev_set" --out "$aio_exp"
     end
 fi

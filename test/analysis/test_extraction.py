@@ -12,7 +12,7 @@ import torch
 from markdown import cells_of
 from tiny import (
     ALL,
-    PROVENANCE,
+    CODEC,
     TASKS,
     named,
     save_tiny,
@@ -25,7 +25,6 @@ from aio_toolkit.analysis import extraction
 from aio_toolkit.analysis.extraction import Extraction, open_extraction, time_ratio
 from aio_toolkit.bin import extract as command
 from aio_toolkit.config import from_values
-from aio_toolkit.dump.split import Split
 from aio_toolkit.errors import AioError
 from aio_toolkit.layers import count_parameters
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
@@ -41,7 +40,7 @@ ASR, SEP = TASKS
 
 def make_loaded(vocabulary, moe: MoE.Config | None = None) -> LoadedAio:
     model = tiny_model(vocabulary, moe).eval()
-    return LoadedAio(model, model.encoder.config, PROVENANCE)
+    return LoadedAio(model, CODEC)
 
 
 def make_tables(loaded: LoadedAio) -> dict[str, RoutingTable]:
@@ -53,7 +52,7 @@ def make_tables(loaded: LoadedAio) -> dict[str, RoutingTable]:
 
 def make_extraction(vocabulary, out: Path, **options) -> Extraction:
     loaded = make_loaded(vocabulary)
-    return Extraction(Extraction.Config(**options), loaded, make_tables(loaded), out)
+    return Extraction(Extraction.Config(**options), loaded, make_tables(loaded), ALL, out)
 
 
 # --- the table ---
@@ -69,19 +68,20 @@ class Sweep:
 
 
 def results_of(task: Task, value: float) -> Results:
-    """What scoring says: `value` is the word error rate, or the gain of the filtered output."""
+    """What scoring says: `value` is the word error rate, or the gain of the masked output."""
     if task == ASR:
         info, columns = MetricInfo("WER", "%", False, {}, ""), [Column("score", "hypothesis")]
         values = {("hypothesis", ""): value}
     else:
         info = MetricInfo("SI-SDR", "dB", True, {}, "")
-        outputs = ("codec", "wiener")
+        outputs = ("masked", "wiener")
         columns = [Column("gain", output, over="mixture") for output in outputs]
-        values = {("codec", "mixture"): -99.0, ("wiener", "mixture"): value}
+        values = {("wiener", "mixture"): -99.0, ("masked", "mixture"): value}
     scores = []
     for (output, over), score in values.items():
         scores.append(Score(output, "", "m", over, Interval(score, score, score, n=1)))
-    result = TaskResult(task.name, {"m": info}, list(task.targets), columns, 1, scores, [])
+    first = columns[0].output
+    result = TaskResult(task.name, {"m": info}, list(task.targets), columns, first, 1, scores, [])
     return Results("data", 16000, {}, [], [result])
 
 
@@ -91,24 +91,24 @@ def sweep(vocabulary, tmp_path, monkeypatch):
 
     def run(tasks: list[Task], budgets: list[int], scores: dict[str, float]) -> Sweep:
         decoded = []
-        test = Split(tmp_path / "data", tmp_path / "dump", ALL)
+        test = tmp_path / "data"
 
-        def decode_split(config, model_dir, split, out, names):
-            assert config is made.config.decode and split is test
-            assert model_dir == out.parent
+        def decode_data_dir(config, model_dir, run):
+            assert config is made.config.decode and run.data is test
+            assert model_dir == run.out.parent
             known = [task.name for task in load_aio(model_dir / MODEL).model.tasks]
-            assert known == (["asr", "sep"] if model_dir.name == "whole" else names)
-            decoded.append((out, names))
+            assert known == (["asr", "sep"] if model_dir.name == "whole" else run.names)
+            decoded.append((run.out, run.names))
 
-        def score_decode_dir(data, decode, tasks, names, num_jobs):
-            assert (data, tasks, num_jobs) == (test.data, ALL, 3)
-            assert (decode, names) == decoded[-1]
-            return results_of(ALL[names[0]], scores[decode.parent.name])
+        def score_decode_dir(run):
+            assert (run.data, run.tasks, run.num_jobs) == (test, ALL, 3)
+            assert (run.decode, run.names) == decoded[-1]
+            return results_of(ALL[run.names[0]], scores[run.decode.parent.name])
 
-        monkeypatch.setattr(extraction, "decode_split", decode_split)
+        monkeypatch.setattr(extraction, "decode_data_dir", decode_data_dir)
         monkeypatch.setattr(extraction, "score_decode_dir", score_decode_dir)
-        monkeypatch.setattr(extraction, "DumpDataset", lambda split, tasks: tasks)
-        monkeypatch.setattr(extraction, "time_ratio", lambda whole, small, dataset: 2.5)
+        monkeypatch.setattr(extraction, "read_inputs", lambda data, tasks, sample_rate: [])
+        monkeypatch.setattr(extraction, "time_ratio", lambda whole, small, utterances: 2.5)
         # Options of a single sub-network, which the table must not heed.
         limits = {"min_load": 2.0, "max_experts": 1}
         made = make_extraction(vocabulary, tmp_path / "out", budgets=budgets, **limits)
@@ -150,7 +150,7 @@ def test_a_row_tells_share_and_size_of_the_model_that_was_scored(sweep):
         assert row[4] == f"{path.stat().st_size / 1e6:.1f}"
 
 
-def test_audio_is_scored_by_the_gain_of_the_wiener_output(sweep):
+def test_audio_is_scored_by_the_gain_of_the_masked_output(sweep):
     found = sweep([SEP], [], {"whole": 4.0, "sep_visited": 3.0})
     assert [row[-2:] for row in found.rows] == [["4.00", "+0.0"], ["3.00", "+25.0"]]
 
@@ -228,16 +228,11 @@ def test_a_layer_without_experts_is_refused(vocabulary, tmp_path, options):
 def test_a_dense_model_is_refused(vocabulary, tmp_path):
     dense = tiny_model(vocabulary, tiny_moe(feed_forward={"layers": []}))
     save_tiny(tmp_path / MODEL, dense)
-    split = Split(tmp_path / "data", tmp_path / "dump", ALL)
     with pytest.raises(AioError, match="is dense: it has no experts to choose from"):
-        open_extraction(Extraction.Config(), tmp_path, split, tmp_path / "out")
+        open_extraction(Extraction.Config(), tmp_path, tmp_path / "data", ALL, tmp_path / "out")
 
 
 # --- a real model and a real dump ---
-
-
-def split_in(root: Path, name: str) -> Split:
-    return Split(root / "data" / name, root / "dump" / name, ALL)
 
 
 @pytest.fixture
@@ -249,8 +244,8 @@ def trained(vocabulary, tmp_path) -> Path:
 
 
 def test_a_task_that_the_data_lacks_cannot_be_extracted_but_others_can(trained):
-    split = split_in(trained, "dev")
-    made = open_extraction(Extraction.Config(), trained / "exp", split, trained / "out")
+    dev = trained / "data" / "dev"
+    made = open_extraction(Extraction.Config(), trained / "exp", dev, ALL, trained / "out")
     with pytest.raises(AioError, match="no utterance of the task"):
         made.write(SEP)
     made.write(ASR)
@@ -260,8 +255,7 @@ def test_a_task_that_the_data_lacks_cannot_be_extracted_but_others_can(trained):
 def arguments_of(root: Path) -> list[str]:
     """The command line, but for its settings and where to test."""
     tasks = Path(__file__).parents[2] / "egs/TEMPLATE/conf/tasks.yaml"
-    dev = split_in(root, "dev")
-    line = f"extract --model {root / 'exp'} --data {dev.data} --dump {dev.dump} --task asr"
+    line = f"extract --model {root / 'exp'} --data {root / 'data' / 'dev'} --task asr"
     return f"{line} --out {root / 'out'} --tasks_config {tasks}".split()
 
 
@@ -278,8 +272,7 @@ def test_the_command_writes_the_sub_networks_that_it_is_asked_for(trained, monke
 
 
 def test_the_command_compares_budgets_by_real_scores(trained, monkeypatch, capsys):
-    test = split_in(trained, "test")
-    where = f"--test_data {test.data} --test_dump {test.dump}".split()
+    where = f"--test_data {trained / 'data' / 'test'}".split()
     settings = ["budgets=[1]", "decode.decoders.text.beam_size=1"]
     call(monkeypatch, [*arguments_of(trained), *where, "--set", *settings])
     _, whole, visited, single = cells_of(capsys.readouterr().out)
@@ -293,7 +286,7 @@ def test_the_command_compares_budgets_by_real_scores(trained, monkeypatch, capsy
 def test_the_command_asks_where_to_compare_budgets(trained, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, [*arguments_of(trained), "--set", "budgets=[1]"])
-    assert "budgets are compared on --test_data and --test_dump" in capsys.readouterr().err
+    assert "budgets are compared on --test_data" in capsys.readouterr().err
 
 
 def test_options_of_decoding_stand_in_the_configuration():
@@ -313,9 +306,9 @@ class TimedModel:
         self.rows: list[int] = []
         self.indices: set[int] = set()
 
-    def encode(self, feats_BTF, lengths_B, task_B):
-        self.rows.append(len(feats_BTF))
-        self.indices.update(task_B.tolist())
+    def encode(self, batch):
+        self.rows.append(len(batch.ids))
+        self.indices.update(batch.task_B.tolist())
         self.clock[0] += next(self.seconds)
 
 
@@ -327,9 +320,15 @@ def timed(monkeypatch):
     whole = TimedModel(clock, [90.0, 6.0, 5.0, 1.0, 6.0], named("sep", "asr"))
     small = TimedModel(clock, [2.0, 50.0, 0.1, 2.0, 0.2], named("asr"))
     utterances = [SimpleNamespace(id=f"asr-{i}", task=ASR) for i in range(20)]
-    feats = {utterance.id: torch.zeros(3, 4).numpy() for utterance in utterances}
-    dataset = SimpleNamespace(utterances=utterances, feats=feats)
-    return whole, small, time_ratio(whole, small, dataset)
+    monkeypatch.setattr(extraction, "read_batch", batch_of)
+    return whole, small, time_ratio(whole, small, utterances)
+
+
+def batch_of(model: TimedModel, utterances: list[SimpleNamespace]) -> SimpleNamespace:
+    """What the models look at."""
+    names = [task.name for task in model.tasks]
+    task_B = torch.tensor([names.index(u.task.name) for u in utterances])
+    return SimpleNamespace(ids=[u.id for u in utterances], task_B=task_B)
 
 
 def test_speed_is_the_ratio_of_median_times(timed):

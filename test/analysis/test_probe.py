@@ -94,7 +94,7 @@ def test_standardised_frames_have_mean_zero_and_variance_one_over_all_training_f
 def test_a_channel_that_never_changes_does_no_harm():
     train, test = classes(30, told=True), classes(30, told=True, seed=1)
     for side in (train, test):
-        for feats_TF in side.feats:
+        for feats_TF in side.waves:
             feats_TF[:, 7] = 3.0
     (score,) = run_probe(class_probe(train, test), as_they_are)
     assert score.value > 90

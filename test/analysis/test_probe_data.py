@@ -1,28 +1,24 @@
 """Probes made of a data dir: who is asked what, and the labels by hand.
 
-The features of every utterance are a number of its own, by which it is known again.
+Every sample of a recording is a number of its own, by which it is known again.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import ALL, CODEC, FRONT_END, write_split
+from tiny import ALL
 
 from aio_toolkit.analysis.probe import Labelled, Probe
 from aio_toolkit.analysis.probe_data import active_frames, events_of, probes_of_data
-from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.dump.fingerprints import Provenance
-from aio_toolkit.dump.split import Split
+from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.errors import AioError
+from aio_toolkit.frames import FrameGrid
 
 RATE, HOP = 8000, 100
-PROVENANCE = Provenance(
-    dataclasses.replace(CODEC, sample_rate=RATE, hop=HOP), dataclasses.replace(FRONT_END, hop=HOP)
-)
+GRID = FrameGrid(RATE, HOP)
 
 
 @dataclass
@@ -40,8 +36,10 @@ class Corpus:
             answers["text"] = text
         size = max(map(len, active.values()), default=frames) * HOP
         task = ALL[key.split("-")[0]]
-        self.splits[split].append(Utterance(key, task, speaker, "none.wav", size, answers))
-        self.numbers[key] = len(self.numbers) + 1
+        number = self.numbers[key] = len(self.numbers) + 1
+        wav = str(self.folder / "wav" / f"{key}.wav")
+        write_wav(wav, np.full(size, float(number)), RATE, Subtype.float_32)
+        self.splits[split].append(Utterance(key, task, speaker, wav, size, answers))
 
     def _write_wave(self, name: str, heard: str) -> str:
         path = self.folder / "wav" / f"{name}.wav"
@@ -49,24 +47,15 @@ class Corpus:
         write_wav(path, wave_S, RATE)
         return str(path)
 
-    def probes(self, dumped: Provenance = PROVENANCE, **options) -> dict[str, Probe]:
-        """The probes of both splits, whose dumps are of the codec of `dumped`."""
-        return self.made(*(self.write(name, dumped) for name in self.splits), **options)
-
-    def write(self, name: str, dumped: Provenance = PROVENANCE) -> Split:
-        feats = {u.id: self._features(u) for u in self.splits[name]}
-        return write_split(self.folder, name, self.splits[name], {"feats": feats}, dumped)
-
-    def made(self, train: Split, test: Split, **options) -> dict[str, Probe]:
-        return {probe.name: probe for probe in probes_of_data(train, test, PROVENANCE, **options)}
-
-    def _features(self, utterance: Utterance) -> np.ndarray:
-        return np.full((utterance.num_samples // HOP, 2), self.numbers[utterance.id], np.float32)
+    def probes(self, **options) -> dict[str, Probe]:
+        """The probes of both splits."""
+        made = probes_of_data(*self.splits.values(), GRID, **options)
+        return {probe.name: probe for probe in made}
 
     def keys(self, side: Labelled) -> list[str]:
-        """Whose features these are."""
+        """Whose recordings these are."""
         key_of = {number: key for key, number in self.numbers.items()}
-        return [key_of[int(feats_TF[0, 0])] for feats_TF in side.feats]
+        return [key_of[int(wave_S[0])] for wave_S in side.waves]
 
 
 @pytest.fixture
@@ -271,22 +260,3 @@ def test_speakers_need_no_recognition_in_the_test_split(corpus):
     corpus.add("train", "asr-0", "ann", "a")
     corpus.add("train", "asr-1", "ann", "a")
     assert list(corpus.probes()) == ["speaker", "talkers"]
-
-
-# --- what the dumps are of ---
-
-OTHERS = {
-    "codec": dataclasses.replace(PROVENANCE, codec=CODEC),
-    "front end": dataclasses.replace(PROVENANCE, front_end=FRONT_END),
-}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_dump_of_another_codec_or_front_end_is_refused(corpus, other, split):
-    corpus.add("train", "sep-0", spk1="x.", spk2="xx")
-    corpus.add("test", "sep-1", spk1="x.", spk2="xx")
-    dumped = {"train": PROVENANCE, "test": PROVENANCE, split: OTHERS[other]}
-    splits = [corpus.write(name, provenance) for name, provenance in dumped.items()]
-    with pytest.raises(AioError, match=f"dump/{split}: made for another one"):
-        corpus.made(*splits)

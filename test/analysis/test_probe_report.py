@@ -1,6 +1,5 @@
 """The ways to look at features, and the table that puts their scores side by side."""
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -11,10 +10,9 @@ import torch
 from markdown import cells_of
 from tiny import (
     CODEC,
-    FRONT_END,
+    ENCODER,
+    HOP,
     NUM_FEATURES,
-    NUM_LATENTS,
-    PROVENANCE,
     tiny_encoder,
     write_dump,
 )
@@ -22,7 +20,7 @@ from tiny import (
 from aio_toolkit.analysis.probe import Extract, Labelled, Probe
 from aio_toolkit.analysis.probe_report import contestants, format_probes, write_probes
 from aio_toolkit.bin import probe as command
-from aio_toolkit.dump.fingerprints import Provenance
+from aio_toolkit.frontend.stack import FrontEndStack
 from aio_toolkit.models.checkpoint import MODEL, LoadedSsl
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.scoring.intervals import Interval
@@ -32,30 +30,30 @@ from aio_toolkit.scoring.intervals import Interval
 def encoder() -> SslEncoder:
     torch.manual_seed(1)
     encoder = tiny_encoder()
-    encoder.mean_F.copy_(torch.linspace(-1, 2, NUM_FEATURES))
-    encoder.std_F.copy_(torch.linspace(0.5, 3, NUM_FEATURES))
+    encoder.front_end.mean_F.copy_(torch.linspace(-1, 2, NUM_FEATURES))
+    encoder.front_end.std_F.copy_(torch.linspace(0.5, 3, NUM_FEATURES))
     return encoder
 
 
-def make_extracts(encoder: SslEncoder, seed: int = 0, **options: bool) -> dict[str, Extract]:
-    """The ways to look; `options` are what the front end has."""
-    front_end = dataclasses.replace(FRONT_END, **options)
-    return contestants(LoadedSsl(encoder, encoder.config, Provenance(CODEC, front_end)), seed)
+def make_extracts(encoder: SslEncoder, seed: int = 0) -> dict[str, Extract]:
+    return contestants(LoadedSsl(encoder, CODEC), seed)
 
 
-def features(frames: int = 9) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((frames, NUM_FEATURES)).astype(np.float32)
+def wave(frames: int = 9) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(frames * HOP - 7).astype(np.float32)
 
 
 def normalised(encoder: SslEncoder) -> torch.Tensor:
-    return (torch.from_numpy(features()) - encoder.mean_F) / encoder.std_F
+    wave_1S = torch.from_numpy(wave())[None]
+    heard_1TF = encoder.front_end.parts["log_mel"](wave_1S, torch.tensor([len(wave())]))
+    return ((heard_1TF - encoder.front_end.mean_F) / encoder.front_end.std_F)[0]
 
 
 # --- the ways to look ---
 
 
 def test_layers_are_the_input_then_each_state_then_all_of_them(encoder):
-    layers = make_extracts(encoder)["pre-trained"](features())
+    layers = make_extracts(encoder)["pre-trained"](wave())
     states = encoder(normalised(encoder)[None], torch.tensor([9]))
     assert len(layers) == 1 + len(states) + 1
     torch.testing.assert_close(layers[0], normalised(encoder))
@@ -69,7 +67,7 @@ def test_layers_are_the_input_then_each_state_then_all_of_them(encoder):
 
 def test_the_random_twin_has_the_same_input_and_other_layers(encoder):
     extracts = make_extracts(encoder)
-    trained, random = (extracts[name](features()) for name in ("pre-trained", "random"))
+    trained, random = (extracts[name](wave()) for name in ("pre-trained", "random"))
     assert torch.equal(trained[0], random[0])
     for trained_TD, random_TD in zip(trained[1:], random[1:], strict=True):
         assert trained_TD.shape == random_TD.shape
@@ -77,21 +75,23 @@ def test_the_random_twin_has_the_same_input_and_other_layers(encoder):
 
 
 def test_the_random_twin_is_a_function_of_its_seed(encoder):
-    first, again, other = (
-        make_extracts(encoder, seed)["random"](features())[-1] for seed in (3, 3, 4)
-    )
+    first, again, other = (make_extracts(encoder, seed)["random"](wave())[-1] for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(("latents", "num_mels"), [(True, NUM_FEATURES - NUM_LATENTS), (False, 12)])
-def test_log_mel_is_what_stands_before_the_latents_of_the_input(encoder, latents, num_mels):
-    (layer_TF,) = make_extracts(encoder, codec_latents=latents)["log-mel"](features())
-    torch.testing.assert_close(layer_TF, normalised(encoder)[:, :num_mels])
+def test_log_mel_is_that_part_of_the_input():
+    front_end = FrontEndStack.Config(["stft", "log_mel"])
+    both = SslEncoder(SslEncoder.Config(ENCODER, front_end=front_end), CODEC.grid)
+    extracts = make_extracts(both)
+    (layer_TF,) = extracts["log-mel"](wave())
+    torch.testing.assert_close(layer_TF, extracts["pre-trained"](wave())[0][:, -160:])
 
 
-def test_without_log_mel_in_the_input_there_is_no_such_row(encoder):
-    assert list(make_extracts(encoder, log_mel=False)) == ["pre-trained", "random"]
+def test_without_log_mel_in_the_input_there_is_no_such_row():
+    front_end = FrontEndStack.Config(["stft"])
+    other = SslEncoder(SslEncoder.Config(ENCODER, front_end=front_end), CODEC.grid)
+    assert list(make_extracts(other)) == ["pre-trained", "random"]
 
 
 def test_nothing_that_is_looked_at_has_a_gradient_or_dropout(encoder):
@@ -101,7 +101,7 @@ def test_nothing_that_is_looked_at_has_a_gradient_or_dropout(encoder):
     # Other kinds of encoder have dropout; this one is lent some.
     encoder.stem.register_forward_hook(drop)
     extract = make_extracts(encoder.train())["pre-trained"]
-    first, second = extract(features()), extract(features())
+    first, second = extract(wave()), extract(wave())
     assert not any(layer_TD.requires_grad for layer_TD in first)
     assert all(map(torch.equal, first, second))
 
@@ -110,7 +110,7 @@ def test_nothing_that_is_looked_at_has_a_gradient_or_dropout(encoder):
 
 
 def make_probe(name: str, kind: str) -> Probe:
-    side = Labelled([features(9), features(7), features(8)], [0, 1, 0])
+    side = Labelled([wave(9), wave(7), wave(8)], [0, 1, 0])
     return Probe(name, kind, ["a", "b"], side, side)
 
 
@@ -192,12 +192,12 @@ def test_five_probes_take_two_rows_of_panels(monkeypatch, tmp_path):
 def call(encoder, tmp_path, monkeypatch):
     """The function that runs the command on a small corpus, and returns the folder it wrote."""
     write_dump(tmp_path, splits=("train", "test"), num=3, tasks=("asr", "sound"))
-    LoadedSsl(encoder, encoder.config, PROVENANCE).save(tmp_path / "ssl" / MODEL)
+    LoadedSsl(encoder, CODEC).save(tmp_path / "ssl" / MODEL)
     tasks = Path(__file__).parents[2] / "egs/TEMPLATE/conf/tasks.yaml"
 
     def run(*options: str) -> Path:
         line = f"probe --ssl {tmp_path / 'ssl'} --data {tmp_path / 'data'} --steps 2"
-        line += f" --dump {tmp_path / 'dump'} --tasks_config {tasks} --out {tmp_path / 'out'}"
+        line += f" --tasks_config {tasks} --out {tmp_path / 'out'}"
         monkeypatch.setattr(sys, "argv", [*line.split(), *options])
         command.main()
         return tmp_path / "out"
@@ -222,7 +222,6 @@ def test_the_command_probes_what_the_tasks_of_the_corpus_allow(call, capsys):
     ("options", "message"),
     [
         (["--no_data"], "--no_data leaves nothing to probe without --list"),
-        (["--list", "a=b"], "--list needs --codec"),
     ],
 )
 def test_the_command_says_what_is_missing(call, capsys, options, message):

@@ -4,22 +4,20 @@ import json
 import math
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from markdown import cells_of
 from tiny import (
     ALL,
-    CODEC,
-    FRONT_END,
-    TASKS,
+    HOP,
     randomise_gates,
     save_tiny,
     tiny_model,
     tiny_moe,
+    utterance,
     with_attention_experts,
+    with_waves,
     write_dump,
 )
 
@@ -29,12 +27,12 @@ from aio_toolkit.analysis.routing import (
     format_routing,
     measure_routing,
     plot_routing,
-    route_split,
+    route_data_dir,
     write_routing,
 )
 from aio_toolkit.bin import routing as command
-from aio_toolkit.dump.fingerprints import Provenance
-from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.data.datadir import Utterance, read_data_dir
+from aio_toolkit.decoding.read import read_batch
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
@@ -108,34 +106,32 @@ def test_the_plot_has_a_panel_a_layer_with_tasks_and_experts_in_order(monkeypatc
 # --- measurement ---
 
 
-def make_dataset() -> SimpleNamespace:
+def make_utterances(folder: Path) -> list[Utterance]:
     """Utterances of two tasks in random order, of different length."""
-    rng = np.random.default_rng(0)
     sizes = {"sep-0": 13, "asr-0": 20, "asr-1": 7, "sep-1": 9, "asr-2": 16}
-    feats = {key: rng.standard_normal((T, 12)).astype(np.float32) for key, T in sizes.items()}
-    utterances = [SimpleNamespace(id=key, task=ALL[key.split("-")[0]]) for key in sizes]
-    return SimpleNamespace(utterances=utterances, num_frames=list(sizes.values()), feats=feats)
+    made = [utterance(key.split("-")[0], key, frames) for key, frames in sizes.items()]
+    return [with_waves(u, folder) for u in made]
 
 
 @torch.no_grad()
-def tables_one_by_one(model: AioModel, dataset) -> dict[str, RoutingTable]:
+def tables_one_by_one(model: AioModel, utterances) -> dict[str, RoutingTable]:
     total = {}
-    for utterance in dataset.utterances:
-        feats_1TF = torch.from_numpy(dataset.feats[utterance.id])[None]
-        task_1 = torch.tensor([[task.name for task in model.tasks].index(utterance.task.name)])
-        _, tables = model.encode(feats_1TF, torch.tensor([feats_1TF.shape[1]]), task_1)
-        for name, table in tables.items():
+    for u in utterances:
+        for name, table in model.encode(read_batch(model, [u])).tables.items():
             total[name] = total[name] + table if name in total else table
     return total
 
 
-@pytest.mark.parametrize("frames_per_batch", [1, 40, 3000])
-def test_tables_are_the_sums_over_all_utterances(vocabulary, monkeypatch, frames_per_batch):
-    monkeypatch.setattr(routing, "FRAMES_PER_BATCH", frames_per_batch)
-    model, dataset = tiny_model(vocabulary, with_attention_experts()).eval(), make_dataset()
+@pytest.mark.parametrize("seconds_per_batch", [0.01, 0.8, 60])
+def test_tables_are_the_sums_over_all_utterances(
+    vocabulary, monkeypatch, tmp_path, seconds_per_batch
+):
+    monkeypatch.setattr(routing, "SECONDS_PER_BATCH", seconds_per_batch)
+    model = tiny_model(vocabulary, with_attention_experts()).eval()
+    utterances = make_utterances(tmp_path)
     randomise_gates(model)
-    want = tables_one_by_one(model, dataset)
-    found = measure_routing(model, dataset)
+    want = tables_one_by_one(model, utterances)
+    found = measure_routing(model, utterances)
     assert found.keys() == want.keys()
     for name, table in found.items():
         assert table.tokens_G.tolist() == [20 + 7 + 16, 13 + 9]
@@ -143,24 +139,26 @@ def test_tables_are_the_sums_over_all_utterances(vocabulary, monkeypatch, frames
         torch.testing.assert_close(table.probability_GE, want[name].probability_GE)
 
 
-def test_routing_is_measured_in_evaluation_mode_which_a_training_model_leaves_again(vocabulary):
-    model, dataset = tiny_model(vocabulary).train(), make_dataset()
-    (found, *_), (again, *_) = (measure_routing(model, dataset).values() for _ in range(2))
+def test_routing_is_measured_in_evaluation_mode_which_a_training_model_leaves_again(
+    vocabulary, tmp_path
+):
+    model, utterances = tiny_model(vocabulary).train(), make_utterances(tmp_path)
+    (found, *_), (again, *_) = (measure_routing(model, utterances).values() for _ in range(2))
     assert model.training
     # The router's noise, which training adds, would make them differ.
     assert torch.equal(found.count_GE, again.count_GE)
-    want = next(iter(tables_one_by_one(model.eval(), dataset).values()))
+    want = next(iter(tables_one_by_one(model.eval(), utterances).values()))
     torch.testing.assert_close(found.count_GE, want.count_GE)
-    measure_routing(model, dataset)
+    measure_routing(model, utterances)
     assert not model.training
 
 
-# --- a split ---
+# --- a data dir ---
 
 
-def split_of(root: Path, tasks: tuple[str, ...] = ("asr", "sep")) -> Split:
+def data_of(root: Path, tasks: tuple[str, ...] = ("asr", "sep")) -> Path:
     write_dump(root, splits=("dev",), num=2, tasks=tasks)
-    return Split(root / "data" / "dev", root / "dump" / "dev", ALL)
+    return root / "data" / "dev"
 
 
 def save_model(root: Path, vocabulary, **sections) -> LoadedAio:
@@ -170,56 +168,47 @@ def save_model(root: Path, vocabulary, **sections) -> LoadedAio:
 
 
 def test_all_tasks_of_the_model_are_routed(vocabulary, tmp_path):
-    loaded, split = save_model(tmp_path, vocabulary), split_of(tmp_path)
-    (table,) = route_split(loaded, split).values()
-    dataset = DumpDataset(split, TASKS)
+    loaded, data = save_model(tmp_path, vocabulary), data_of(tmp_path)
+    (table,) = route_data_dir(loaded, data, ALL).values()
     tokens = dict.fromkeys(["asr", "sep"], 0)
-    for utterance, num_frames in zip(dataset.utterances, dataset.num_frames, strict=True):
-        tokens[utterance.task.name] += num_frames
+    for u in read_data_dir(data, ALL):
+        tokens[u.task.name] += u.num_samples // HOP
     assert table.tokens_G.tolist() == list(tokens.values())
 
 
 def test_a_task_that_the_data_lacks_has_no_tokens(vocabulary, tmp_path):
-    loaded, split = save_model(tmp_path, vocabulary), split_of(tmp_path, ("sep",))
-    (table,) = route_split(loaded, split).values()
+    loaded, data = save_model(tmp_path, vocabulary), data_of(tmp_path, ("sep",))
+    (table,) = route_data_dir(loaded, data, ALL).values()
     assert table.tokens_G[0] == 0 and table.tokens_G[1] > 0
 
 
 def test_a_task_that_the_model_lacks_is_passed_over(vocabulary, tmp_path):
     loaded = save_model(tmp_path, vocabulary)
-    (alone,) = route_split(loaded, split_of(tmp_path / "a", ("sep",))).values()
-    (both,) = route_split(loaded, split_of(tmp_path / "b", ("sep", "music"))).values()
+    (alone,) = route_data_dir(loaded, data_of(tmp_path / "a", ("sep",)), ALL).values()
+    (both,) = route_data_dir(loaded, data_of(tmp_path / "b", ("sep", "music")), ALL).values()
     assert alone.tokens_G[0] == both.tokens_G[0] == 0
     assert both.tokens_G[1] > 0
 
 
 def test_data_without_any_of_the_tasks_is_refused(vocabulary, tmp_path):
-    loaded, split = save_model(tmp_path, vocabulary), split_of(tmp_path, ("music",))
+    loaded, data = save_model(tmp_path, vocabulary), data_of(tmp_path, ("music",))
     with pytest.raises(AioError, match="no utterance of the model's tasks: asr, sep"):
-        route_split(loaded, split)
-
-
-def test_a_dump_of_another_codec_is_refused(vocabulary, tmp_path):
-    loaded, split = save_model(tmp_path, vocabulary), split_of(tmp_path)
-    loaded.provenance = Provenance(CODEC, FRONT_END.__class__(**vars(FRONT_END) | {"num_mels": 1}))
-    with pytest.raises(AioError, match="features in .*: made for another one"):
-        route_split(loaded, split)
+        route_data_dir(loaded, data, ALL)
 
 
 def test_a_dense_model_has_no_routing_and_stage_7_goes_on(vocabulary, tmp_path):
     save_model(tmp_path, vocabulary, feed_forward={"layers": []})
-    # Neither data nor dump are looked at.
-    split = Split(tmp_path / "nowhere", tmp_path / "nowhere", ALL)
-    line = analyse_routing(tmp_path, split, tmp_path / "out")
+    # The data are not looked at.
+    line = analyse_routing(tmp_path, tmp_path / "nowhere", ALL, tmp_path / "out")
     assert "is dense: it has no experts to look at" in line
     assert not (tmp_path / "out").exists()
 
 
 def test_the_command_prints_what_it_writes(vocabulary, tmp_path, monkeypatch, capsys):
     save_model(tmp_path, vocabulary)
-    split = split_of(tmp_path, ("sep",))
+    data = data_of(tmp_path, ("sep",))
     tasks = Path(__file__).parents[2] / "egs/TEMPLATE/conf/tasks.yaml"
-    line = f"routing --model {tmp_path} --data {split.data} --dump {split.dump}"
+    line = f"routing --model {tmp_path} --data {data}"
     line += f" --tasks_config {tasks} --out {tmp_path / 'out'}"
     monkeypatch.setattr(sys, "argv", line.split())
     command.main()

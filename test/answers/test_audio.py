@@ -11,8 +11,11 @@ from tiny import ALL, CODEC, NUM_CODEBOOKS, codec_units, named, units_of
 
 from aio_toolkit.answers import audio
 from aio_toolkit.answers.audio import Audio, CodecUnits
-from aio_toolkit.data.audio import Subtype, write_wav
+from aio_toolkit.answers.base import TargetSource
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.mixtures import Mixture
+from aio_toolkit.data.spans import Span
+from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.dump.arks import write_ark
 from aio_toolkit.errors import AioError
 
@@ -180,49 +183,51 @@ def dumped(tmp_path):
     return tmp_path, utterances, codes
 
 
+def read_codes(dumped, number: int, span: Span, units: CodecUnits | None = None) -> np.ndarray:
+    """Codes of a stretch of one of the utterances; their waves are not there."""
+    folder, utterances, _ = dumped
+    source = TargetSource(folder, utterances, frozenset({"codes"}), RATE)
+    reader = KIND.open(source, units or codec_units())
+    return reader._read_codes(utterances[number], span)
+
+
+WHOLE = Span(0, 9 * 320, 320)
+
+
 def test_targets_are_the_codes_of_every_source_in_its_row(dumped):
-    folder, utterances, codes = dumped
-    reader = KIND.open(folder, utterances, codec_units())
-    found_NTQ = reader.read(utterances[2], slice(None), 9)
+    found_NTQ = read_codes(dumped, 2, WHOLE)
     for row, source in enumerate(("sound1", "sound2", "sound3")):
-        np.testing.assert_array_equal(found_NTQ[row], codes[f"codes_{source}"]["sound-1"])
+        np.testing.assert_array_equal(found_NTQ[row], dumped[2][f"codes_{source}"]["sound-1"])
 
 
 def test_an_absent_source_is_silence(dumped):
-    folder, utterances, _ = dumped
     units = dataclasses.replace(codec_units(), silence_Q=torch.tensor([4, 7]))
-    found_NTQ = KIND.open(folder, utterances, units).read(utterances[1], slice(None), 9)
-    assert found_NTQ[2].tolist() == [[4, 7]] * 9
+    assert read_codes(dumped, 1, WHOLE, units)[2].tolist() == [[4, 7]] * 9
 
 
 def test_the_residual_is_a_target(dumped):
-    folder, utterances, codes = dumped
-    found_NTQ = KIND.open(folder, utterances, codec_units()).read(utterances[0], slice(None), 9)
-    np.testing.assert_array_equal(found_NTQ[1], codes["codes_noise"]["enh-0"])
+    found_NTQ = read_codes(dumped, 0, WHOLE)
+    np.testing.assert_array_equal(found_NTQ[1], dumped[2]["codes_noise"]["enh-0"])
 
 
 def test_a_segment_of_the_input_has_the_codes_of_its_frames(dumped):
-    folder, utterances, codes = dumped
-    reader = KIND.open(folder, utterances, codec_units())
-    found_NTQ = reader.read(utterances[1], slice(2, 5), 9)
+    found_NTQ = read_codes(dumped, 1, Span(640, 700, 320))
     assert found_NTQ.shape == (3, 3, NUM_CODEBOOKS)
-    np.testing.assert_array_equal(found_NTQ[0], codes["codes_sound1"]["sound-0"][2:5])
+    np.testing.assert_array_equal(found_NTQ[0], dumped[2]["codes_sound1"]["sound-0"][2:5])
 
 
 def test_a_source_that_no_utterance_has_needs_no_file(dumped):
-    folder, utterances, _ = dumped
+    folder, utterances, codes = dumped
     (folder / "codes_sound3.scp").unlink()
-    reader = KIND.open(folder, utterances[:2], codec_units())
-    assert reader.read(utterances[1], slice(None), 9).shape == (3, 9, NUM_CODEBOOKS)
+    found_NTQ = read_codes((folder, utterances[:2], codes), 1, WHOLE)
+    assert found_NTQ.shape == (3, 9, NUM_CODEBOOKS)
 
 
-def test_codes_are_padded_to_the_length_of_the_inputs():
-    rng = np.random.default_rng(0)
-    targets = [rng.integers(0, 9, (2, T, NUM_CODEBOOKS)) for T in (5, 3)]
-    batch_BNTQ = KIND.collate(targets, num_frames=6)
-    assert batch_BNTQ.shape == (2, 2, 6, NUM_CODEBOOKS) and batch_BNTQ.dtype == torch.int64
-    np.testing.assert_array_equal(batch_BNTQ[1, :, :3], targets[1])
-    assert (batch_BNTQ[1, :, 3:] == -1).all() and (batch_BNTQ[0, :, 5:] == -1).all()
+def test_a_mixture_made_on_the_fly_has_its_sources_in_the_task_s_order():
+    waves = {name: np.full(5, n, np.float32) for n, name in enumerate(("sound2", "sound1"))}
+    made = KIND.rendered(ALL["sound"], Mixture(np.ones(5, np.float32), waves))
+    assert made.wave_NS[:, 0].tolist() == [1, 0, 0]
+    assert made.codes_NTQ is None
 
 
 # --- decoded waves ---

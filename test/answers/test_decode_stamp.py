@@ -7,8 +7,9 @@ import pytest
 from aio_toolkit.answers.decode_stamp import DecodeStamp
 from aio_toolkit.errors import AioError
 
-STAMP = DecodeStamp({"decoders": {"text": {"beam_size": 5}}, "batch_seconds": 60.0}, "0a", 8000)
-OTHER = DecodeStamp(STAMP.config, "0b", 8000)
+OPTIONS = {"decoders": {"text": {"beam_size": 5}}, "batch_seconds": 60.0}
+STAMP = DecodeStamp(OPTIONS, "0a", 8000, "1c")
+OTHER = DecodeStamp(STAMP.config, "0b", 8000, "1c")
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_answers_of_another_origin_are_removed_with_their_scores(claimed, capsys
     OTHER.claim(claimed)
     assert names(claimed) == ["decode.json"]
     assert DecodeStamp.read(claimed) == OTHER
-    message = f"{claimed} was made by another model or configuration: decoding anew"
+    message = f"{claimed} was made by another model or configuration, or of other recordings"
     assert message in capsys.readouterr().out
 
 

@@ -1,13 +1,17 @@
 """Text: units, targets of training, and decoded sentences."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from tiny import ALL, codec_units, named
 
 from aio_toolkit.answers import text
+from aio_toolkit.answers.base import TargetSource
 from aio_toolkit.answers.text import Text, TextReader, TextUnits
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.spans import Span
 from aio_toolkit.errors import AioError
 from aio_toolkit.text import Vocabulary, train_sentencepiece
 
@@ -96,9 +100,27 @@ def test_answers_that_are_no_text_are_not_read_as_text(tmp_path, options):
 def test_finished_units_are_kept(tmp_path, options, capsys):
     units = KIND.fit(named("asr"), transcripts(*SENTENCES), options, tmp_path)
     capsys.readouterr()
-    again = KIND.fit(named("asr"), transcripts("other words"), options, tmp_path)
+    again = KIND.fit(named("asr"), transcripts(*SENTENCES[::-1]), options, tmp_path)
     assert again == units
     assert f"{tmp_path} is finished (28 tokens): nothing to do" in capsys.readouterr().out
+
+
+def test_units_of_other_sentences_or_another_size_are_made_again(tmp_path, options, capsys):
+    KIND.fit(named("asr"), transcripts(*SENTENCES), options, tmp_path)
+    more = [*SENTENCES, "xyz"]
+    grown = KIND.fit(named("asr"), transcripts(*more), options, tmp_path)
+    assert grown.vocabulary.decode(grown.vocabulary.encode("xyz")) == "xyz"
+    assert "have changed: made again" in capsys.readouterr().out
+    larger = dataclasses.replace(options, vocab_size=options.vocab_size + 2)
+    units = KIND.fit(named("asr"), transcripts(*more), larger, tmp_path)
+    assert len(units.vocabulary) == len(grown.vocabulary) + 2
+    assert KIND.load_units(tmp_path) == units
+
+
+def test_a_vocabulary_of_somebody_s_own_is_kept(tmp_path, options):
+    units = KIND.fit(named("asr"), transcripts(*SENTENCES), options, tmp_path)
+    (tmp_path / "made_from.json").unlink()
+    assert KIND.fit(named("asr"), transcripts("other words"), options, tmp_path) == units
 
 
 def test_finished_units_without_a_task_of_today_are_refused(tmp_path, options):
@@ -112,15 +134,15 @@ def test_finished_units_without_a_task_of_today_are_refused(tmp_path, options):
 
 def test_a_target_is_the_sentence_of_the_utterance_s_own_task(vocabulary):
     both = Utterance("st-0", ALL["st"], "s", "x.wav", 9, {"text": "cat", "text.fr": "chat voit"})
-    target_L = TextReader(vocabulary).read(both, slice(None), 40)
+    target_L = TextReader(vocabulary).read(both, Span(0, 900, 320))
     assert target_L.tolist() == vocabulary.encode("chat voit")
 
 
 def test_sentences_are_padded_to_the_longest_whatever_the_input(vocabulary):
-    reader = KIND.open(None, [], TextUnits(vocabulary))
+    reader = KIND.open(TargetSource(None, [], frozenset(), 16000), TextUnits(vocabulary))
     sentences = ["red cat sees", "dog"]
-    targets = [reader.read(u, slice(None), 40) for u in transcripts(*sentences)]
-    batch_BL = KIND.collate(targets, num_frames=400)
+    targets = [reader.read(u, Span(0, 900, 320)) for u in transcripts(*sentences)]
+    batch_BL = KIND.collate(targets, num_samples=400, hop=320)
     long, short = (vocabulary.encode(sentence) for sentence in sentences)
     padding = [-1] * (len(long) - len(short))
     assert batch_BL.tolist() == [long, short + padding]
@@ -177,3 +199,8 @@ def test_text_in_another_encoding_is_named_with_its_byte(tmp_path):
     (tmp_path / "text").write_bytes("asr-0 caf\u00e9\n".encode("latin1"))
     with pytest.raises(AioError, match="text is not UTF-8 .* at byte 9"):
         KIND.load(tmp_path, [utterance("asr-0")])
+
+
+def test_no_mixture_has_a_sentence(vocabulary):
+    with pytest.raises(AioError, match="data.mixing.asr: the answer to a mixture is no text. Rem"):
+        KIND.rendered(ALL["asr"], None)

@@ -97,4 +97,4 @@ def test_fingerprints_that_differ_in_any_field_are_refused(key):
 
 
 def test_the_frame_rate_is_frames_a_second():
-    assert FINGERPRINT.frame_rate == pytest.approx(16000 / 300)
+    assert FINGERPRINT.grid.frame_rate == pytest.approx(16000 / 300)

@@ -11,6 +11,11 @@ from aio_toolkit.codec.initialise import fit_latents, mdct, scale_weights
 
 # Channels enough for every band of the cascade: nothing needs to be dropped.
 ROOMY = Dac.Config(16000, 8, [4, 3, 2], 24, 64, [2, 3, 4], 2, 11, 4)
+# The same with the strides that follow from a rate; each has about as many channels as its hop.
+AT_ANY_RATE = [
+    Dac.Config(8000, 16, latent_dim=160, decoder_dim=256, n_codebooks=2),
+    Dac.Config(22050, 32, latent_dim=448, decoder_dim=512, n_codebooks=2),
+]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 8])
@@ -25,20 +30,24 @@ def test_the_mdct_inverts_itself_by_overlap_and_add(size):
     torch.testing.assert_close(out_S[size:-size], wave_S[size:-size], atol=1e-5, rtol=1e-5)
 
 
-def test_the_codec_starts_as_a_transform_that_inverts_itself(monkeypatch):
+@pytest.mark.parametrize("config", [ROOMY, *AT_ANY_RATE], ids=lambda config: config.sample_rate)
+def test_the_codec_starts_as_a_transform_that_inverts_itself(config, monkeypatch):
     monkeypatch.setattr(initialise, "RANDOM_SHARE", 1e-6)
     monkeypatch.setattr(initialise, "LINEAR_ALPHA", 1e-4)
     torch.manual_seed(0)
-    model = build_dac(ROOMY).eval()
+    model = build_dac(config).eval()
     initialise.initialise(model)
-    wave_B1S = 0.02 * torch.randn(2, 1, 24 * 20)
+    hop = config.hop
+    # Enough frames that directions of all channels can be told from them.
+    rows = -(-config.latent_dim // 8)
+    wave_B1S = 0.02 * torch.randn(rows, 1, hop * 20)
     with torch.no_grad():
         features_BCT = model.encoder.block[:-1](wave_B1S)
         frames_NC = features_BCT.transpose(1, 2).flatten(0, 1)
         fit_latents(model, frames_NC, torch.ones(len(frames_NC)))
         latents_BCT = model.encoder(wave_B1S)
         out_BS = model.decoder(latents_BCT)[:, 0]
-    middle = slice(24 * 4, 24 * 16)
+    middle = slice(hop * 4, hop * 16)
     noise = (out_BS[:, middle] - wave_B1S[:, 0, middle]).square().mean() / wave_B1S.square().mean()
     assert 10 * noise.log10() < -35
     assert latents_BCT.std().item() == pytest.approx(1.0, abs=0.05)

@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from aio_toolkit.data.audio import (
-    Subtype,
-    notice_resampling,
-    read_audio,
-    read_header,
-    resample,
-    resampled_length,
-    write_wav,
-)
+from aio_toolkit.data.audio import read_audio, read_header, read_span
+from aio_toolkit.data.resampling import notice_resampling
+from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.errors import AioError
 
 RATE = 8000
@@ -126,17 +120,54 @@ def test_another_rate_is_resampled_and_said_once(tmp_path, capsys):
     np.testing.assert_allclose(wave[100:-100], expected[100:-100], atol=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("size", "rates"),
-    [(1, (8000, 16000)), (4411, (44100, 16000)), (999, (48000, 16000))],
-)
-def test_the_resampled_length_is_foretold(size, rates):
-    assert len(resample(_noise(size), *rates)) == resampled_length(size, *rates)
+@pytest.fixture
+def pipe_and_ark(tmp_path, wav) -> list[str]:
+    """The wave as a pipe and in an archive."""
+    kaldiio.save_ark(str(tmp_path / "a.ark"), {"a": (RATE, read_int16(wav))}, scp=None)
+    return [f"cat {wav} |", f"{tmp_path}/a.ark:2"]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_resampling_keeps_the_precision(dtype):
-    assert resample(_noise().astype(dtype), 44100, 16000).dtype == dtype
+def read_int16(path) -> np.ndarray:
+    return soundfile.read(path, dtype="int16")[0]
+
+
+@pytest.mark.parametrize("span", [(0, 800), (0, 1), (37, 500), (799, 1)])
+def test_a_stretch_is_that_of_the_whole(wav, pipe_and_ark, span):
+    start, size = span
+    for spec in (str(wav), *pipe_and_ark):
+        whole_S = read_audio(spec, RATE)
+        found_S = read_span(spec, RATE, start, size)
+        assert np.array_equal(found_S, whole_S[start : start + size])
+
+
+def test_a_stretch_at_another_rate_is_that_of_the_whole_resampled(wav):
+    notice_resampling(RATE, 16000)
+    found_S = read_span(str(wav), 16000, 200, 300)
+    assert np.array_equal(found_S, read_audio(str(wav), 16000)[200:500])
+
+
+def test_a_stretch_of_several_channels_is_their_mean(tmp_path):
+    left, right = _noise(), _noise(seed=1)
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.stack([left, right], 1), RATE, subtype="FLOAT")
+    found_S = read_span(str(path), RATE, 5, 100)
+    np.testing.assert_allclose(found_S, ((left + right) / 2)[5:105], atol=1e-7)
+
+
+@pytest.mark.parametrize("start", [400, 900])
+def test_a_file_that_is_shorter_than_foretold_is_named(wav, start):
+    with pytest.raises(AioError, match=r"asr-1: .*a\.wav ends \d+ samples before.*stage 1"):
+        read_span(str(wav), RATE, start, 500, where="asr-1")
+
+
+def test_nan_in_a_stretch_is_refused(tmp_path):
+    wave_S = _noise()
+    wave_S[300] = np.nan
+    path = str(tmp_path / "nan.wav")
+    soundfile.write(path, wave_S, RATE, subtype="FLOAT")
+    with pytest.raises(AioError, match="asr-1: .*NaN or Inf"):
+        read_span(path, RATE, 290, 20, where="asr-1")
+    assert len(read_span(path, RATE, 0, 300)) == 300
 
 
 def test_a_header_says_what_reading_would_find(tmp_path, wav):

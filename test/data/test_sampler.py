@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, fixed_batches
+from aio_toolkit.data.mixing.base import MixtureDraw
+from aio_toolkit.data.sampler import (
+    NO_UTTERANCE,
+    Draw,
+    Material,
+    Schedule,
+    TaskBatchSampler,
+    fixed_batches,
+)
 from aio_toolkit.errors import AioError
 
 TASKS = ["a"] * 40 + ["b"] * 25 + ["c"] * 3
@@ -19,7 +27,12 @@ BUDGET = {"a": 400, "b": 200, "c": 150}
 
 def sampler(num_batches: int = 30, **options) -> TaskBatchSampler:
     schedule = Schedule(num_batches, **{"seed": 0, **options})
-    return TaskBatchSampler(TASKS, FRAMES, BUDGET, schedule)
+    return TaskBatchSampler(whole(TASKS, FRAMES), BUDGET, schedule)
+
+
+def whole(tasks: list[str], lengths: list[int]) -> Material:
+    """Utterances that are neither cut nor mixed."""
+    return Material(tasks, lengths, longest={}, hop=1)
 
 
 def indices_of(batches: Iterable[list[Draw]]) -> list[list[int]]:
@@ -93,7 +106,7 @@ def batches_of_many(num_batches: int = 60) -> list[list[int]]:
 def batches_of(frames: list[int], budget: int, num_batches: int) -> list[list[int]]:
     """Batches of a single task."""
     schedule = Schedule(num_batches, seed=0)
-    return indices_of(TaskBatchSampler(["a"] * len(frames), frames, {"a": budget}, schedule))
+    return indices_of(TaskBatchSampler(whole(["a"] * len(frames), frames), {"a": budget}, schedule))
 
 
 def test_utterances_of_similar_length_come_together():
@@ -132,12 +145,12 @@ def test_an_utterance_beyond_the_budget_comes_alone():
 
 def test_no_task_at_all_is_an_error_of_the_configuration():
     with pytest.raises(AioError, match="'data.seconds' names no task"):
-        TaskBatchSampler(TASKS, FRAMES, {}, Schedule(1, seed=0))
+        TaskBatchSampler(whole(TASKS, FRAMES), {}, Schedule(1, seed=0))
 
 
 def test_a_task_without_utterances_is_named():
     with pytest.raises(AioError, match="task z"):
-        TaskBatchSampler(TASKS, FRAMES, {"a": 10, "z": 10}, Schedule(1, seed=0))
+        TaskBatchSampler(whole(TASKS, FRAMES), {"a": 10, "z": 10}, Schedule(1, seed=0))
 
 
 UTTERANCE = st.tuples(st.sampled_from("ab"), st.integers(1, 50))
@@ -157,3 +170,84 @@ def test_fixed_batches_hold_every_utterance_once_and_one_task_each(utterances, b
 def test_fixed_batches_start_with_the_longest_of_each_task():
     tasks, frames = ["b", "a", "b", "a", "a"], [30, 10, 50, 40, 20]
     assert fixed_batches(tasks, frames, 80) == [[3, 4], [1], [2], [0]]
+
+
+# --- stretches and mixtures ---
+
+
+class Rule:
+    """Draws mixtures whose peak tells what was drawn."""
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def draw(self, rng: np.random.Generator, num_samples: int) -> MixtureDraw:
+        return MixtureDraw("a", num_samples, (), rng.random())
+
+
+def rows(material: Material, num_batches: int = 40, seed: int = 0) -> list[Draw]:
+    """All draws of a run on task a, five or so in a batch."""
+    found = TaskBatchSampler(material, {"a": 5000}, Schedule(num_batches, seed))
+    return [draw for batch in found for draw in batch]
+
+
+def test_stretches_start_on_the_grid_anywhere_and_equally_often():
+    """Of 1,700 samples, 1,000 are taken: the grid of 100 has starts from 0 to 700."""
+    draws = rows(Material(["a"] * 7, [1700] * 7, {"a": 1000}, hop=100), num_batches=160)
+    counts = Counter(draw.start for draw in draws)
+    assert counts.keys() == set(range(0, 800, 100))
+    expected = len(draws) / 8
+    assert all(abs(count - expected) < 4 * expected**0.5 for count in counts.values())
+    assert {draw.num_samples for draw in draws} == {1000}
+
+
+def test_what_is_no_longer_than_a_stretch_stays_whole():
+    draws = rows(Material(["a"] * 3, [999, 1000, 700], {"a": 1000}, hop=100))
+    assert {(draw.start, draw.num_samples) for draw in draws} == {(0, 999), (0, 1000), (0, 700)}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_of_a_rule_is_that_of_mixtures(share):
+    draws = rows(Material(["a"] * 7, [1700] * 7, {"a": 1000}, 100, {"a": Rule(share)}), 200)
+    mixed = [draw for draw in draws if draw.mixture is not None]
+    assert len(mixed) / len(draws) == pytest.approx(share, abs=0.045)
+    assert all((draw.index, draw.start) == (NO_UTTERANCE, 0) for draw in mixed)
+    assert len({draw.mixture.peak for draw in mixed}) == len(mixed)
+
+
+def test_a_mixture_is_as_long_as_the_row_that_it_stands_for():
+    lengths = [300, 500, 800]
+    with_rule = rows(Material(["a"] * 3, lengths, {"a": 600}, 100, {"a": Rule(1.0)}))
+    without = rows(Material(["a"] * 3, lengths, {"a": 600}, 100))
+    assert [d.num_samples for d in with_rule] == [d.num_samples for d in without]
+    assert all(draw.mixture.num_samples == draw.num_samples for draw in with_rule)
+
+
+def test_a_rule_changes_nothing_but_the_rows_of_its_own_task():
+    tasks, lengths, budget = ["a", "b"] * 5, [900] * 10, {"a": 2000, "b": 2000}
+    with_rule, without = (
+        TaskBatchSampler(Material(tasks, lengths, {}, 100, rules), budget, Schedule(20, seed=0))
+        for rules in ({"a": Rule(1.0)}, {})
+    )
+    for one, other in zip(with_rule, without, strict=True):
+        assert one[2:] == other[2:]
+
+
+def test_a_task_of_mixtures_alone_fills_its_budget():
+    material = Material([], [], {"a": 1000}, 100, {"a": Rule(0.5)})
+    draws = rows(material, num_batches=3)
+    assert [(draw.batch, draw.row) for draw in draws] == [
+        (b, r) for b in range(3) for r in range(5)
+    ]
+    assert all(draw.mixture is not None and draw.num_samples == 1000 for draw in draws)
+
+
+def test_a_task_of_mixtures_alone_needs_a_length():
+    with pytest.raises(AioError, match="no utterance whose length.*Set data.segment_seconds"):
+        rows(Material([], [], {}, 100, {"a": Rule(1.0)}))
+
+
+def test_rows_are_drawn_by_seed_batch_and_row():
+    material = Material(["a"] * 7, [9000] * 7, {"a": 1000}, 100, {"a": Rule(0.5)})
+    peaks = [d.mixture.peak for s in (0, 1) for d in rows(material, seed=s) if d.mixture]
+    assert len(set(peaks)) == len(peaks)

@@ -1,6 +1,6 @@
-"""From head to waves: which door of the codec they come through, the filter, what is left out.
+"""From head to waves: the path of the mode, the codec, the filter, what is left out.
 
-The codec stands for itself: a frame of latents is a hop of samples, a code is one of them rounded.
+The codec bends waves, smoothly so that no rounding error grows; it completes the last frame.
 """
 
 import dataclasses
@@ -8,9 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import ALL, CODEC, named
+from sound_sources import ENH, INNER, SEP, SOUND, WIDTH, C, random_frames, units_of
 
-from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.config import from_values
 from aio_toolkit.decoding import audio
 from aio_toolkit.decoding.audio import AudioDecoder
@@ -19,191 +18,139 @@ from aio_toolkit.heads.audio import AudioHead
 from aio_toolkit.heads.base import Frames
 from aio_toolkit.masks import WienerFilter, wiener
 
-HOP, WIDTH, RATE = 4, 6, 16000
-LENGTHS, SAMPLES = (5, 3, 4), (18, 12, 13)
+LENGTHS, SAMPLES = [5, 3, 4], [1600, 700, 1001]
+UNITS = units_of()
 
 
-class RoundingCodec:
-    """Notes how many frames it decodes."""
+class BendingCodec:
+    """A frame of latents of any codec is its mean, times 320."""
 
-    sample_rate = RATE
+    fingerprint, sample_rate = UNITS.fingerprint, 16000
 
-    def __init__(self, fingerprint=CODEC):
-        self.fingerprint = fingerprint
-        self.decoded: list[int] = []
-
-    def quantize(self, latents_BTC: torch.Tensor) -> torch.Tensor:
-        return (100 * latents_BTC).round().long()
+    def encode(self, wave_BS: torch.Tensor) -> SimpleNamespace:
+        padded_BS = torch.nn.functional.pad(wave_BS, (0, -wave_BS.shape[1] % 320))
+        return SimpleNamespace(codes_BTQ=padded_BS.tanh())
 
     def decode(self, codes_BTQ: torch.Tensor) -> torch.Tensor:
-        return self.decode_latents(codes_BTQ / 100)
+        if codes_BTQ.ndim == 3:
+            return codes_BTQ.float().mean(-1).repeat_interleave(320, 1)
+        return codes_BTQ
+
+    def quantize(self, latents_BTC: torch.Tensor) -> torch.Tensor:
+        return (100 * latents_BTC).round()
 
     def decode_latents(self, latents_BTC: torch.Tensor) -> torch.Tensor:
-        self.decoded.append(latents_BTC.shape[1])
-        return latents_BTC.flatten(1)
+        return self.decode(latents_BTC)
 
 
 @pytest.fixture
-def codec(monkeypatch) -> RoundingCodec:
-    made = RoundingCodec()
-    monkeypatch.setattr(audio, "load_codec", lambda where: {"mine": made}[where])
+def codec(monkeypatch) -> BendingCodec:
+    made = BendingCodec()
+    monkeypatch.setattr(audio, "load_codec", lambda where, device: {"mine": made}[where])
     return made
 
 
-UNITS = CodecUnits(CODEC, torch.zeros(2, 3, HOP), torch.zeros(2))
+def make_head() -> AudioHead:
+    torch.manual_seed(0)
+    sections = {kind: {"weight": 1.0} for kind in ("mask", "latent", "classes")}
+    config = from_values(AudioHead.Config, {"width": INNER, "paths": sections}, "head")
+    head = AudioHead(config, WIDTH, [SEP, ENH, SOUND], UNITS)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return head.eval()
 
 
-def config(**options) -> AudioDecoder.Config:
-    return AudioDecoder.Config(**{"codec": "mine"} | options)
+def decoder_of(mode: str = "mask", **options) -> AudioDecoder:
+    return AudioDecoder(AudioDecoder.Config(codec="mine", mode=mode, **options), make_head(), UNITS)
 
 
-class Path:
-    """Sources are multiples of the frames; the first three values are the source's number."""
-
-    def waves(self, frames, codec, mode: str) -> torch.Tensor:
-        scale = {"latent": 1.0, "soft": 10.0}[mode]
-        num_sources = len(frames.names)
-        factors = scale * torch.arange(1, num_sources + 1.0)
-        latents_NTC = factors[:, None, None] * frames.h_BTD[0]
-        return codec.decode(codec.quantize(latents_NTC))[None]
-
-
-class Head:
-    """One path, which answers all modes."""
-
-    def path_of_mode(self, mode: str) -> Path:
-        return Path()
-
-    def split(self, frames: Frames) -> SimpleNamespace:
-        residual = frames.task.options.residual
-        names = [*frames.task.targets, residual] if residual else list(frames.task.targets)
-        return SimpleNamespace(h_BTD=frames.h_BTD, names=names)
-
-
-def batch(task: str, width: int = HOP) -> Frames:
-    """Three rows of different lengths; what pads them is anything but zero."""
-    generator = torch.Generator().manual_seed(0)
-    h_BTD = torch.randn(3, max(LENGTHS), width, generator=generator)
-    feats_BTF = torch.randn(3, max(LENGTHS), 2 + HOP, generator=generator)
-    wave_BS = torch.randn(3, max(SAMPLES), generator=generator)
-    for row, (length, num_samples) in enumerate(zip(LENGTHS, SAMPLES, strict=True)):
-        h_BTD[row, length:] = 9.0
-        feats_BTF[row, length:] = -9.0
-        wave_BS[row, num_samples:] = 9.0
-    lengths_B, samples_B = torch.tensor(LENGTHS), torch.tensor(SAMPLES)
-    return Frames(h_BTD, lengths_B, feats_BTF, ALL[task], wave_BS, samples_B)
+def batch(task) -> Frames:
+    """Three rows of different lengths; what pads frames is anything but zero."""
+    torch.manual_seed(1)
+    frames = random_frames(LENGTHS, task)
+    samples_B = torch.tensor(SAMPLES)
+    frames.wave_BS = frames.wave_BS * (torch.arange(1600) < samples_B[:, None])
+    frames.samples_B = samples_B
+    for row, length in enumerate(LENGTHS):
+        frames.h_BTD[row, length:] = 9.0
+    return frames
 
 
 def row_of(frames: Frames, row: int) -> Frames:
     """The row as a batch of its own, without padding."""
-    kept = slice(row, row + 1)
+    kept, length = slice(row, row + 1), LENGTHS[row]
+    features = {name: of[kept, :length] for name, of in frames.features.items()}
     return dataclasses.replace(
         frames,
-        h_BTD=frames.h_BTD[kept, : LENGTHS[row]],
+        h_BTD=frames.h_BTD[kept, :length],
         lengths_B=frames.lengths_B[kept],
-        feats_BTF=frames.feats_BTF[kept, : LENGTHS[row]],
         wave_BS=frames.wave_BS[kept, : SAMPLES[row]],
         samples_B=frames.samples_B[kept],
+        features=features,
     )
 
 
-def rounded(frames: Frames, row: int, factor: float) -> torch.Tensor:
-    """What the codec makes of a multiple of a row's frames, as long as the input."""
-    latents_TC = factor * frames.h_BTD[row, : LENGTHS[row]]
-    return ((100 * latents_TC).round() / 100).flatten()[: SAMPLES[row]]
-
-
-def test_each_target_has_the_codec_s_wave_as_long_as_the_input(codec):
-    frames = batch("sep")
-    answers = AudioDecoder(config(), Head(), UNITS).decode(frames)
-    for row, answer in enumerate(answers):
-        assert list(answer.outputs["codec"]) == ["spk1", "spk2"]
-        for factor, wave_S in enumerate(answer.outputs["codec"].values(), start=1):
-            torch.testing.assert_close(wave_S, rounded(frames, row, factor))
-        assert answer.sample_rate == RATE
-
-
-def test_the_path_is_told_the_mode(codec):
-    frames = batch("sep")
-    answers = AudioDecoder(config(mode="soft"), Head(), UNITS).decode(frames)
-    torch.testing.assert_close(answers[0].outputs["codec"]["spk1"], rounded(frames, 0, 10.0))
-
-
-@pytest.mark.parametrize("task", ["enh", "sound"])
-def test_the_mixture_is_filtered_with_all_sources_as_configured(codec, task):
-    options = WienerFilter.Config(window=8, power=1.3, detail=0.4)
-    frames = batch(task)
-    answers = AudioDecoder(config(wiener=options), Head(), UNITS).decode(frames)
-    num_sources = {"enh": 2, "sound": 3}[task]
-    for row, answer in enumerate(answers):
-        mixture_S = frames.wave_BS[row, : SAMPLES[row]]
-        sources = [rounded(frames, row, factor) for factor in range(1, num_sources + 1)]
-        want_NS = wiener(mixture_S, torch.stack(sources), 8, 1.3, 0.4)
-        for want_S, wave_S in zip(want_NS, answer.outputs["wiener"].values(), strict=False):
-            torch.testing.assert_close(wave_S, want_S)
-
-
-def test_the_residual_is_nobody_s_answer(codec):
-    answers = AudioDecoder(config(), Head(), UNITS).decode(batch("enh"))
-    assert {tuple(waves) for answer in answers for waves in answer.outputs.values()} == {
-        ("speech",)
-    }
-
-
-def test_padding_of_the_batch_does_not_reach_the_codec(codec):
-    AudioDecoder(config(), Head(), UNITS).decode(batch("sep"))
-    assert codec.decoded == list(LENGTHS)
-
-
-MODES = ["latent", "argmax", "soft"]
-
-
-def trained_head() -> AudioHead:
-    """A head of all paths whose parameters are no longer those of the start."""
-    torch.manual_seed(0)
-    options = from_values(AudioHead.Config, {"width": 8}, "head")
-    units = dataclasses.replace(UNITS, embedding_QVC=torch.randn(2, 3, HOP))
-    head = AudioHead(options, WIDTH, named("enh", "sep"), units)
-    for parameter in head.parameters():
-        torch.nn.init.normal_(parameter)
-    return head.eval()
-
-
-class SummingCodec(RoundingCodec):
-    """Its codes are indices, which stand for themselves."""
-
-    def decode(self, codes_BTQ: torch.Tensor) -> torch.Tensor:
-        return self.decode_latents(codes_BTQ.float().sum(-1, keepdim=True).expand(-1, -1, HOP))
-
-
-@pytest.mark.parametrize("task", ["sep", "enh"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("task", [ENH, SOUND], ids=lambda task: task.name)
 @torch.inference_mode()
-def test_a_row_of_a_batch_is_decoded_to_the_bit_as_it_is_alone(monkeypatch, mode, task):
-    monkeypatch.setattr(audio, "load_codec", lambda where: SummingCodec())
-    decoder = AudioDecoder(config(mode=mode), trained_head(), UNITS)
-    frames = batch(task, WIDTH)
-    together = decoder.decode(frames)
-    for row, answer in enumerate(together):
-        (alone,) = decoder.decode(row_of(frames, row))
-        for output, waves in answer.outputs.items():
-            for target, wave_S in waves.items():
-                assert torch.equal(wave_S, alone.outputs[output][target])
+def test_every_output_is_made_of_the_one_before_and_of_the_row_s_own_mixture(codec, task):
+    options = WienerFilter.Config(window=128, power=1.3, detail=0.4)
+    decoder, frames = decoder_of(wiener=options), batch(task)
+    for row, answer in enumerate(decoder.decode(frames)):
+        alone = row_of(frames, row)
+        sources = decoder.head.split(alone)
+        masked_NS = decoder.path.outputs(sources, None, "mask")["masked"][0]
+        coded_NS = masked_NS.tanh()
+        filtered_NS = wiener(alone.wave_BS[0], coded_NS, 128, 1.3, 0.4)
+        wanted = {"masked": masked_NS, "codec": coded_NS, "wiener": filtered_NS}
+        assert answer.outputs.keys() == wanted.keys()
+        for output, want_NS in wanted.items():
+            found = answer.outputs[output]
+            # The residual comes last and is nobody's answer.
+            assert list(found) == list(task.targets)
+            for want_S, wave_S in zip(want_NS, found.values(), strict=False):
+                torch.testing.assert_close(wave_S, want_S, atol=1e-5, rtol=1e-4)
+        assert answer.sample_rate == 16000
+
+
+@pytest.mark.parametrize(
+    ("mode", "outputs"),
+    [
+        ("mask", ["masked", "codec", "wiener"]),
+        ("latent", ["codec", "wiener"]),
+        ("argmax", ["codec", "wiener"]),
+        ("soft", ["codec", "wiener"]),
+    ],
+)
+@torch.inference_mode()
+def test_a_row_of_a_batch_is_decoded_as_it_is_alone(codec, mode, outputs):
+    decoder, frames = decoder_of(mode), batch(SEP)
+    for row, answer in enumerate(decoder.decode(frames)):
+        [alone] = decoder.decode(row_of(frames, row))
+        assert list(answer.outputs) == list(alone.outputs) == outputs
+        for output, found in answer.outputs.items():
+            for target, wave_S in found.items():
+                assert len(wave_S) == SAMPLES[row]
+                want_S = alone.outputs[output][target]
+                torch.testing.assert_close(wave_S, want_S, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_latents_go_through_the_quantizer(codec):
+    decoder, frames = decoder_of("latent"), batch(SEP)
+    [answer] = decoder.decode(row_of(frames, 1))
+    latents_BNTC = decoder.path.latents(decoder.head.split(row_of(frames, 1)))
+    want_NS = (100 * latents_BNTC[0]).round().mean(-1).repeat_interleave(320, 1)[:, : SAMPLES[1]]
+    assert latents_BNTC.shape[-1] == C
+    torch.testing.assert_close(torch.stack(list(answer.outputs["codec"].values())), want_NS)
 
 
 def test_an_unknown_mode_is_named_before_the_codec_is_loaded(monkeypatch):
-    monkeypatch.setattr(audio, "load_codec", lambda where: pytest.fail("loaded"))
-    with pytest.raises(AioError, match=f"unknown .*mode 'mean'.*{', '.join(sorted(MODES)[:1])}"):
-        AudioDecoder(config(mode="mean"), trained_head(), UNITS)
+    monkeypatch.setattr(audio, "load_codec", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(AioError, match="unknown audio.mode 'mean'. Choose one of: argmax, soft"):
+        decoder_of("mean")
 
 
 def test_another_codec_than_the_model_s_is_refused(codec):
-    codec.fingerprint = dataclasses.replace(CODEC, name="another")
+    codec.fingerprint = dataclasses.replace(UNITS.fingerprint, name="another")
     with pytest.raises(AioError, match="codec mine: made for another one .name is another"):
-        AudioDecoder(config(), Head(), UNITS)
-
-
-def test_frames_without_waves_are_a_bug(codec):
-    frames = dataclasses.replace(batch("sep"), wave_BS=None)
-    with pytest.raises(ValueError, match="needs the input's waves"):
-        AudioDecoder(config(), Head(), UNITS).decode(frames)
+        decoder_of()

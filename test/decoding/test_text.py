@@ -45,7 +45,9 @@ def random_frames(*shape: int) -> torch.Tensor:
 
 def frames_of(h_BTD: torch.Tensor, lengths: list[int], task: str = "asr") -> Frames:
     """Rows of a batch; their features are not read."""
-    return Frames(h_BTD, torch.tensor(lengths), torch.zeros(0), ALL[task])
+    lengths_B = torch.tensor(lengths)
+    wave_BS = torch.zeros(len(lengths), 320 * h_BTD.shape[1])
+    return Frames(h_BTD, lengths_B, ALL[task], wave_BS, 320 * lengths_B)
 
 
 def attention_scores(head: TextHead, h_TD: torch.Tensor, task: str, text_NL) -> torch.Tensor:

@@ -1,10 +1,12 @@
-"""Splits and corpora: which utterances are read, and what a dump must hold of them."""
+"""Splits and corpora: which utterances are read, and of which codec the dump is."""
+
+import dataclasses
 
 import numpy as np
 import pytest
-from tiny import ALL, NUM_FEATURES, PROVENANCE, named, utterance, write_split
+from tiny import ALL, CODEC, named, utterance, write_split
 
-from aio_toolkit.dump.split import Corpus, DumpDataset, Split, read_num_frames
+from aio_toolkit.dump.split import Corpus, Split
 from aio_toolkit.errors import AioError
 
 LENGTHS = {"asr-1": 9, "asr-2": 4, "sep-1": 7}
@@ -13,11 +15,7 @@ UTTERANCES = [utterance(id.split("-")[0], id, frames) for id, frames in LENGTHS.
 
 @pytest.fixture
 def split(tmp_path) -> Split:
-    feats = {
-        id: np.full((frames, NUM_FEATURES), frames, dtype=np.float32)
-        for id, frames in LENGTHS.items()
-    }
-    return write_split(tmp_path, "train", UTTERANCES, {"feats": feats})
+    return write_split(tmp_path, "train", UTTERANCES, {"wav": {"asr-1": np.ones((9, 2))}})
 
 
 def test_utterances_of_the_chosen_tasks_come_in_the_data_dir_s_order(split):
@@ -25,17 +23,30 @@ def test_utterances_of_the_chosen_tasks_come_in_the_data_dir_s_order(split):
     assert split.utterances(named("sep")) == UTTERANCES[2:]
 
 
-def test_a_task_that_the_split_lacks_is_named(split):
+def test_a_task_that_the_split_lacks_is_named_unless_it_may_lack(split):
     with pytest.raises(AioError, match="no utterance of task music, st.*data.seconds"):
         split.utterances(named("asr", "st", "music"))
+    with pytest.raises(AioError, match="no utterance of task st\\."):
+        split.utterances(named("asr", "st", "music"), may_lack=named("music"))
+    assert len(split.utterances(named("asr", "music"), may_lack=named("music"))) == 2
 
 
 def test_the_tasks_that_are_present_come_in_the_recipe_s_order(split):
     assert split.present_tasks() == named("asr", "sep")
 
 
-def test_the_provenance_is_that_of_the_dump(split):
-    assert split.provenance() == PROVENANCE
+def test_a_dump_of_another_codec_is_refused(split):
+    assert split.codec() == CODEC
+    split.check_codec(CODEC, "the encoder")
+    other = dataclasses.replace(CODEC, hop=640)
+    with pytest.raises(AioError, match="train against the encoder.*hop is 320, expected 640"):
+        split.check_codec(other, "the encoder")
+
+
+def test_codes_are_found_by_the_name_of_the_source(split):
+    assert list(split.codes("wav")) == ["asr-1"]
+    with pytest.raises(AioError, match="codes_spk1.scp does not exist"):
+        split.codes("spk1")
 
 
 def test_a_corpus_has_its_splits_in_folders_of_their_names(tmp_path):
@@ -43,36 +54,3 @@ def test_a_corpus_has_its_splits_in_folders_of_their_names(tmp_path):
     assert corpus.train == Split(tmp_path / "data/train_small", tmp_path / "dump/train_small", ALL)
     assert corpus.dev == corpus.split("valid")
     assert corpus.dev.dump == tmp_path / "dump" / "valid"
-
-
-def test_a_dataset_knows_features_and_lengths_by_utterance(split):
-    dataset = DumpDataset(split, named("asr", "sep"))
-    assert len(dataset) == 3
-    assert dataset.num_frames == [9, 4, 7]
-    for u, frames in zip(dataset.utterances, dataset.num_frames, strict=True):
-        assert dataset.feats[u.id].shape == (frames, NUM_FEATURES)
-        assert (dataset.feats[u.id] == frames).all()
-
-
-def test_only_the_chosen_tasks_are_read(split):
-    dataset = DumpDataset(split, named("sep"))
-    assert [u.id for u in dataset.utterances] == ["sep-1"]
-    assert dataset.num_frames == [7]
-
-
-def test_a_dump_of_fewer_utterances_than_the_data_dir_is_refused(split):
-    path = split.dump / "utt2num_frames"
-    path.write_text(path.read_text().replace("asr-2 4\n", ""))
-    with pytest.raises(AioError, match="utt2num_frames lacks asr-2.*Run stage 2 again"):
-        DumpDataset(split, named("asr"))
-
-
-@pytest.mark.parametrize("name", ["utt2num_frames", "feats.scp"])
-def test_a_missing_file_of_the_dump_is_named(split, name):
-    (split.dump / name).unlink()
-    with pytest.raises(AioError, match=rf"{name} does not exist. Run stage 2"):
-        DumpDataset(split, named("asr"))
-
-
-def test_the_numbers_of_frames_are_read_by_id(split):
-    assert read_num_frames(split.dump) == LENGTHS

@@ -38,9 +38,11 @@ def loss_of(head: TextHead, task: str = "asr") -> Loss:
 
 
 def loss_on(head: TextHead, h_BTD, lengths: list[int], target_BL, task: str = "asr") -> Loss:
-    """The features of the front end are nothing to this head."""
-    feats_BTF = torch.full((*h_BTD.shape[:2], 3), torch.nan)
-    return head.loss(Frames(h_BTD, torch.tensor(lengths), feats_BTF, ALL[task]), target_BL)
+    """The wave is nothing to this head."""
+    lengths_B = torch.tensor(lengths)
+    wave_BS = torch.full((len(h_BTD), h_BTD.shape[1] * 320), torch.nan)
+    frames = Frames(h_BTD, lengths_B, ALL[task], wave_BS, lengths_B * 320)
+    return head.loss(frames, target_BL)
 
 
 def frames() -> torch.Tensor:

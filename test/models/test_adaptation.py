@@ -6,6 +6,7 @@ from tiny import (
     ALL,
     TASKS,
     batch_of,
+    hidden,
     named,
     random_examples,
     randomise_gates,
@@ -115,7 +116,7 @@ def test_the_answers_of_the_old_tasks_are_bit_equal_before_and_after(vocabulary,
 def answers(model: AioModel, batch) -> tuple[torch.Tensor, float, float]:
     """Frames of the backbone, and the loss of either task."""
     model.eval()
-    h_BTD, _ = model.encode(batch.feats_BTF, batch.lengths_B, batch.task_B)
+    h_BTD = hidden(model, batch)
     torch.manual_seed(7)  # of the class path's context
     losses = model(batch).losses
     return h_BTD, losses["asr"].total.item(), losses["sep"].total.item()

@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from tiny import ALL, batch_of, named
+from tiny import ALL, HOP, ODD, batch_of, named
 
+from aio_toolkit.answers.audio_target import AudioTarget
 from aio_toolkit.models.batch import Example
 
 TASKS = named("st", "asr", "sep", "music")
@@ -20,14 +21,16 @@ SOURCES = {"sep": 2, "music": 4}
 def numbered(task: str, frames: int, number: int) -> Example:
     """An example whose every array says which it is of, and where."""
     time_T = 1000 * number + np.arange(1, frames + 1)
-    feats_TF = np.stack([time_T, -time_T], 1).astype(np.float32)
+    wave_S = np.repeat(time_T, HOP).astype(np.float32)[: frames * HOP - ODD]
     codes_TQ = np.stack([time_T, time_T + 1, time_T + 2], 1)
     if task in SOURCES:
         of_sources = [codes_TQ + 100 * n for n in range(SOURCES[task])]
-        target = np.stack(of_sources)
+        target = AudioTarget(
+            np.stack([wave_S + n for n in range(SOURCES[task])]), np.stack(of_sources)
+        )
     else:
         target = 1000 * number + np.arange(number + 1)
-    return Example(f"{task}-{number}", ALL[task], feats_TF, codes_TQ, target)
+    return Example(f"{task}-{number}", ALL[task], wave_S, codes_TQ, target)
 
 
 def examples_of(lengths: dict[str, list[int]]) -> list[Example]:
@@ -58,8 +61,8 @@ def test_every_row_keeps_its_own_features_codes_task_and_length(lengths, seed):
     for row, id in enumerate(batch.ids):
         example = by_id[id]
         assert batch.task_B[row] == PLACE[example.task.name]
-        assert batch.lengths_B[row] == len(example.feats_TF)
-        check_padded(batch.feats_BTF[row], example.feats_TF, 0, 0.0)
+        assert batch.samples_B[row] == len(example.wave_S)
+        check_padded(batch.wave_BS[row], example.wave_S, 0, 0.0)
         check_padded(batch.codes_BTQ[row], example.codes_TQ, 0, -1)
 
 
@@ -71,19 +74,27 @@ def test_the_rows_of_a_task_and_its_targets_belong_together(lengths, seed):
     assert batch.rows.keys() == batch.targets.keys() == lengths.keys()
     for task, rows in batch.rows.items():
         ids = batch.ids[rows]
-        assert len(ids) == len(batch.targets[task]) == len(lengths[task])
-        for id, target in zip(ids, batch.targets[task], strict=True):
+        assert len(ids) == len(lengths[task])
+        targets = batch.targets[task]
+        for row, id in enumerate(ids):
+            want = by_id[id].target
             assert by_id[id].task.name == task
-            check_padded(target, by_id[id].target, int(task in SOURCES), -1)
+            if task in SOURCES:
+                check_padded(targets.wave_BNS[row], want.wave_NS, 1, 0.0)
+                check_padded(targets.codes_BNTQ[row], want.codes_NTQ, 1, -1)
+            else:
+                check_padded(targets[row], want, 0, -1)
 
 
 @pytest.mark.parametrize(("lengths", "longest"), [(AUDIO_LONGEST, 11), (TEXT_LONGEST, 13)])
 def test_audio_targets_are_as_long_as_the_frames_of_the_batch(lengths, longest):
     batch = batch_of(examples_of(lengths), TASKS)
-    assert batch.feats_BTF.shape[1] == longest
+    num_samples = longest * HOP - ODD
+    assert batch.wave_BS.shape[1] == num_samples
     for task in lengths.keys() & SOURCES.keys():
-        shape = (len(lengths[task]), SOURCES[task], longest, 3)
-        assert batch.targets[task].shape == shape
+        of_sources = len(lengths[task]), SOURCES[task]
+        assert batch.targets[task].codes_BNTQ.shape == (*of_sources, longest, 3)
+        assert batch.targets[task].wave_BNS.shape == (*of_sources, num_samples)
 
 
 def test_text_targets_are_as_long_as_their_own_longest_sentence():
@@ -102,15 +113,30 @@ def test_rows_are_sorted_by_the_model_s_order_of_tasks():
 
 def test_floats_and_integers_stay_what_they_are():
     batch = batch_of(examples_of(AUDIO_LONGEST), TASKS)
-    integers = (batch.codes_BTQ, batch.task_B, batch.lengths_B, *batch.targets.values())
-    assert batch.feats_BTF.dtype == torch.float32
+    codes = [batch.targets[task].codes_BNTQ for task in SOURCES]
+    integers = (batch.codes_BTQ, batch.task_B, batch.samples_B, batch.targets["asr"], *codes)
+    assert batch.wave_BS.dtype == torch.float32
     assert {tensor.dtype for tensor in integers} == {torch.int64}
 
 
 def test_what_examples_lack_the_batch_lacks():
-    feats_TF, codes_TQ = np.ones((3, 2), np.float32), np.ones((3, 4), np.int64)
-    bare = batch_of([Example("asr-1", ALL["asr"], feats_TF)], TASKS)
+    wave_S, codes_TQ = np.ones(900, np.float32), np.ones((3, 4), np.int64)
+    bare = batch_of([Example("asr-1", ALL["asr"], wave_S)], TASKS)
     assert bare.codes_BTQ is None
     assert bare.targets == {}
-    with_codes = batch_of([Example("asr-1", ALL["asr"], feats_TF, codes_TQ)], TASKS)
+    with_codes = batch_of([Example("asr-1", ALL["asr"], wave_S, codes_TQ)], TASKS)
     assert with_codes.codes_BTQ is not None
+
+
+def test_rows_without_codes_have_none():
+    """As mixtures made on the fly: -1 all along, of inputs and of sources."""
+    coded, fresh = numbered("sep", 4, 0), numbered("sep", 7, 1)
+    fresh.codes_TQ = None
+    fresh.target = AudioTarget(fresh.target.wave_NS)
+    batch = batch_of([coded, fresh], TASKS)
+    assert batch.codes_BTQ.shape[1] == 7
+    check_padded(batch.codes_BTQ[0], coded.codes_TQ, 0, -1)
+    assert (batch.codes_BTQ[1] == -1).all()
+    codes_BNTQ = batch.targets["sep"].codes_BNTQ
+    check_padded(codes_BNTQ[0], coded.target.codes_NTQ, 1, -1)
+    assert (codes_BNTQ[1] == -1).all()

@@ -6,8 +6,11 @@ from tiny import (
     ALL,
     TASKS,
     batch_of,
+    frames_B,
+    hidden,
     random_examples,
     router,
+    rows_of,
     save_tiny,
     tiny_batch,
     tiny_model,
@@ -44,31 +47,33 @@ def specialised(vocabulary, moe: MoE.Config, experts: list[int] | None = None) -
     return model
 
 
-def latents(model: AioModel, h_BTD: torch.Tensor, batch) -> torch.Tensor:
-    """The audio head's latents of the rows of `sep`."""
-    frames = Frames(h_BTD, batch.lengths_B[2:], batch.feats_BTF[2:], SEP)
+def masks(model: AioModel, h_BTD: torch.Tensor, batch) -> torch.Tensor:
+    """The audio head's masks of the rows of `sep`."""
+    waves = batch.wave_BS[2:], batch.samples_B[2:]
+    frames = Frames(h_BTD, frames_B(batch)[2:], SEP, *waves)
     head = model.heads["audio"]
-    return head.paths["latent"].latents(head.split(frames))
+    return head.paths["mask"].masks(head.split(frames))
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_keeping_all_visited_experts_keeps_the_outputs(vocabulary, tmp_path, task):
     model, batch = specialised(vocabulary, with_attention_experts()), tiny_batch()
     index = TASKS.index(task)
-    rows = batch.task_B == index
-    feats, lengths_B = batch.feats_BTF[rows], batch.lengths_B[rows]
-    whole, tables = model.encode(feats, lengths_B, batch.task_B[rows])
+    torch.nn.init.normal_(model.heads["audio"].paths["mask"].linear.weight)
+    rows = slice(2 * index, 2 * index + 2)
+    output = model.encode(rows_of(batch, rows))
+    whole, tables = output.h_BTD, output.tables
     kept = choose_experts(tables, index)
     assert all(experts == [2 * index, 2 * index + 1] for experts in kept.values())
     save_tiny(tmp_path / "model.pt", extract(model, task, kept))
     loaded = load_aio(tmp_path / "model.pt").model
     assert loaded.tasks == [task]
     assert list(loaded.heads) == list(loaded.units) == [task.output]
-    h_BTD, _ = loaded.encode(feats, lengths_B, torch.zeros(len(feats), dtype=torch.long))
+    h_BTD = hidden(loaded, rows_of(batch, rows, torch.zeros(2, dtype=torch.long)))
     torch.testing.assert_close(h_BTD, whole, atol=1e-6, rtol=1e-5)
     if task == SEP:
-        want = latents(model, whole, batch)
-        torch.testing.assert_close(latents(loaded, h_BTD, batch), want)
+        want = masks(model, whole, batch)
+        torch.testing.assert_close(masks(loaded, h_BTD, batch), want)
     assert count_parameters(loaded.backbone) < count_parameters(model.backbone)
 
 
@@ -119,7 +124,7 @@ def test_fewer_experts_than_a_token_visits_are_all_visited(vocabulary):
     model, batch = specialised(vocabulary, tiny_moe()), tiny_batch()
     small = extract(model, SEP, {"block1.feed_forward": [3]})
     first_B = torch.zeros(2, dtype=torch.long)
-    _, tables = small.eval().encode(batch.feats_BTF[2:], batch.lengths_B[2:], first_B)
+    tables = small.eval().encode(rows_of(batch, slice(2, 4), first_B)).tables
     assert tables["block1.feed_forward"].count_GE.tolist() == [[37]]
 
 
@@ -132,8 +137,8 @@ def test_layers_may_be_left_with_different_numbers_of_experts(vocabulary, tmp_pa
     sizes = {name: layer.router.num_experts for name, layer in loaded.backbone.moe_layers().items()}
     assert sizes == {name: len(experts) for name, experts in kept.items()}
     torch.testing.assert_close(loaded.state_dict(), small.state_dict(), atol=0, rtol=0)
-    rows = batch.feats_BTF[2:], batch.lengths_B[2:], torch.zeros(2, dtype=torch.long)
-    assert torch.equal(loaded.encode(*rows)[0], small.encode(*rows)[0])
+    rows = rows_of(batch, slice(2, 4), torch.zeros(2, dtype=torch.long))
+    assert torch.equal(hidden(loaded, rows), hidden(small, rows))
 
 
 def load_table(load_E: list[float]) -> dict[str, RoutingTable]:

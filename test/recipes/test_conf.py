@@ -15,9 +15,8 @@ ROOT = Path(__file__).parents[2]
 SCHEMAS = {
     "adapt": "aio_toolkit.training.adapt:Adaptation",
     "codec": "aio_toolkit.training.codec:CodecModule",
-    "decode": "aio_toolkit.decoding.run:SplitDecoder",
+    "decode": "aio_toolkit.decoding.run:BatchDecoder",
     "extract": "aio_toolkit.analysis.extraction:Extraction",
-    "frontend": "aio_toolkit.frontend.features:FrontEnd",
     "train": "aio_toolkit.training.pretrain:PretrainModule",
     "train_aio": "aio_toolkit.training.multitask:MultitaskModule",
     "train_ssl": "aio_toolkit.training.pretrain:PretrainModule",

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from aio_toolkit.data.audio import read_audio
 from aio_toolkit.data.datadir import Utterance, read_data_dir
-from aio_toolkit.data.mixing import Mixture
+from aio_toolkit.data.mixtures import Mixture
+from aio_toolkit.data.source_dir import SourceFolders
 from aio_toolkit.data.validate import validate_data_dir
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import load_tasks
@@ -234,6 +236,42 @@ def test_splits_share_neither_speakers_nor_noise_recordings(prepared: Prepared) 
 
 
 @pytest.mark.slow
+def test_noise_clips_of_train_are_sources_for_training(prepared: Prepared) -> None:
+    recipe = prepared.recipe
+    sources = SourceFolders(recipe / "data", TASKS, RATE).read("noise_train")
+    listed = (recipe / "corpus" / "lists" / "noise_tr.tsv").read_text().splitlines()
+    used = {line.split("\t")[2] for line in listed}
+    clips = [str(Path(*Path(source.wav).parts[-2:])) for source in sources]
+    assert used <= set(clips)
+    # Both takes of some recordings, and none that dev or test have.
+    for short in ("cv", "tt"):
+        lines = (recipe / "corpus" / "lists" / f"noise_{short}.tsv").read_text().splitlines()
+        assert not {line.split("\t")[2] for line in lines} & set(clips)
+    assert {source.num_samples for source in sources} == {len(read_audio(sources[0].wav, RATE))}
+
+
+@pytest.mark.slow
+def test_another_rate_gives_the_same_mixtures_at_that_rate(
+    corpora: Path, prepared: Prepared
+) -> None:
+    recipe = make_recipe(corpora / "root")
+    options = ["--librispeech", "libri", "--noise", "noise", "--config", "conf.yaml"]
+    options = [str(corpora / value) if "-" not in value else value for value in options]
+    done = run_stage_1(recipe, *options, "--fs", "8000")
+    assert done.returncode == 0, done.stderr
+    for task in ("asr", "sep", "enh"):
+        wide, narrow = (of_task(root, "train", task) for root in (prepared.recipe, recipe))
+        assert [u.id for u in wide] == [u.id for u in narrow]
+        for one, other in zip(wide, narrow, strict=True):
+            assert other.num_samples == -(-one.num_samples // 2)
+            # Noise, which begins at a sample of its own rate, may be half a sample late.
+            for target in TASKS[task].targets if task != "asr" else ():
+                first_S = read_audio(str(prepared.recipe / one.answers[target]), 8000)
+                second_S = read_audio(str(recipe / other.answers[target]), 8000)
+                assert np.corrcoef(first_S, second_S)[0, 1] > 0.99
+
+
+@pytest.mark.slow
 def test_a_second_run_makes_again_only_what_is_missing(prepared: Prepared) -> None:
     recipe = prepared.recipe
     audio = sorted((recipe / "corpus").rglob("*.wav"))
@@ -358,7 +396,7 @@ def test_what_is_left_out_is_counted(
     settings = local.settings.load_settings(corpora / "conf.yaml")
     speech = local.librispeech.find_speech(corpora / "libri", ["train-clean-100"])
     prepare = local.prepare_librispeech
-    split = prepare.SplitToPrepare("train", settings.train, TASKS["asr"])
+    split = prepare.SplitToPrepare("train", settings.train, TASKS["asr"], RATE)
     prepare.prepare_split(speech, split, seed=0)
     expected = "3 utterances; left out: 1 without transcript, 1 longer than 0.5 s"
     assert expected in capsys.readouterr().out
@@ -393,7 +431,7 @@ def test_extra_speech_joins_train_only(local: SimpleNamespace, corpora: Path) ->
 
 def test_other_settings_make_the_audio_again(local: SimpleNamespace, tmp_path: Path) -> None:
     class Tone(SimpleNamespace):
-        id, task, speaker = "enh-1", TASKS["enh"], "1"
+        id, task, speaker, sample_rate = "enh-1", TASKS["enh"], "1", RATE
 
         def render(self) -> Mixture:
             wave = np.full(self.length, 0.5)
@@ -447,7 +485,7 @@ def test_real_librispeech_gives_real_transcripts_within_the_limits(local: Simple
     speech = local.make_mixing_lists.gather_speech(tree, None, settings)
     made = {}
     for name, split in settings.splits().items():
-        to_prepare = prepare.SplitToPrepare(name, split, TASKS["asr"])
+        to_prepare = prepare.SplitToPrepare(name, split, TASKS["asr"], RATE)
         made[name] = prepare.prepare_split(speech[name], to_prepare, seed=0)
     counts = {name: len(utterances) for name, utterances in made.items()}
     assert counts == {"train": 63, "dev": 20, "test": 28}

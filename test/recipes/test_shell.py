@@ -169,8 +169,8 @@ def test_an_unknown_option_of_a_recipe_is_an_error() -> None:
     ("stage", "missing", "maker"),
     [
         (2, "data/train/wav.scp", 1),
-        (3, "dump/train/feats.scp", 2),
-        (4, "dump/train/feats.scp", 2),
+        (3, "dump/train/codec.json", 2),
+        (4, "dump/train/codec.json", 2),
         (5, "exp/train_aio/model.pt", 4),
         (6, "exp/train_aio/decode_test", 5),
         (7, "exp/train_aio/model.pt", 4),
@@ -197,12 +197,13 @@ def test_a_missing_environment_is_said(recipe: Path) -> None:
 def test_stage_1_passes_its_options_on_and_validates(recipe: Path) -> None:
     result = aio(recipe, "--stop_stage", "1", "--local_data_opts", "--size 3")
     assert result.returncode == 0, result.stderr
-    assert "data.sh --size 3" in result.stdout
+    assert "data.sh --fs 16000 --size 3" in result.stdout
     assert ran(result) == [
-        "validate_data_dir data/train data/dev data/test --tasks_config conf/tasks.yaml"
+        "validate_data_dir data/train data/dev data/test --tasks_config conf/tasks.yaml "
+        "--sample_rate 16000"
     ]
     assert re.search(r"stage 1: done in 0 min \d s", result.stdout)
-    assert "data.sh --size 3" in (recipe / "exp/data.log").read_text(encoding="utf-8")
+    assert "data.sh --fs 16000 --size 3" in (recipe / "exp/data.log").read_text(encoding="utf-8")
 
 
 def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:
@@ -211,24 +212,18 @@ def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:
     trained = ran(aio(recipe, *stage_2))
     assert [command.split()[0] for command in trained] == [
         "train_codec",
-        *["encode_data"] * 3,
+        *["encode_data"] * 2,
         "fit_units",
     ]
     assert "trainer.accelerator=cpu" in trained[0]
     given = ran(aio(recipe, *stage_2, "--codec", "/models/dac"))
-    assert [command.split()[0] for command in given] == [*["encode_data"] * 3, "fit_units"]
+    assert [command.split()[0] for command in given] == [*["encode_data"] * 2, "fit_units"]
     assert "--codec /models/dac" in given[0]
 
 
 def test_codes_of_another_codec_have_a_folder_of_their_own(recipe: Path) -> None:
     touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
-    touch(
-        *(
-            recipe / f"d2/{split}/{name}"
-            for split in ("train", "dev", "test")
-            for name in ("feats.scp", "codes_wav.scp")
-        )
-    )
+    touch(*(recipe / f"d2/{split}/codec.json" for split in ("train", "dev")))
     touch(
         recipe / "d2/units/text/bpe.model",
         recipe / "e2/train_ssl/model.pt",
@@ -242,7 +237,7 @@ def test_codes_of_another_codec_have_a_folder_of_their_own(recipe: Path) -> None
 
 
 def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
-    touch(*(recipe / f"dump/{split}/feats.scp" for split in ("train", "dev")))
+    touch(*(recipe / f"dump/{split}/codec.json" for split in ("train", "dev")))
     touch(recipe / "dump/units/text/bpe.model", recipe / "exp/train_ssl/model.pt")
     stage_4 = ("--stage", "4", "--stop_stage", "4", "--codec", "c")
     plain, changed, seeded, named = (
@@ -262,12 +257,22 @@ def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
 
 
 def test_an_adaptation_takes_the_place_of_a_training(recipe: Path) -> None:
-    touch(*(recipe / f"dump/{split}/feats.scp" for split in ("train", "dev")))
+    touch(*(recipe / f"dump/{split}/codec.json" for split in ("train", "dev")))
     touch(recipe / "dump/units/text/bpe.model", recipe / "exp/train_ssl/model.pt")
     options = ("--stage", "4", "--stop_stage", "4", "--adapt_config", "conf/adapt_enh.yaml")
     (command,) = ran(aio(recipe, *options))
     assert command.startswith("adapt --config conf/adapt_enh.yaml ")
     assert "--out exp/adapt_enh " in command and "--ssl" not in command
+
+
+def test_the_rate_is_told_once_and_known_everywhere(recipe: Path) -> None:
+    touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
+    result = aio(recipe, "--stop_stage", "2", "--fs", "8000")
+    assert "data.sh --fs 8000" in result.stdout
+    validate, codec, *encode, _ = ran(result)
+    assert validate.endswith("--sample_rate 8000")
+    assert "model.sample_rate=8000" in codec
+    assert all("--fs 8000" in command for command in encode)
 
 
 def test_packages_of_parts_go_to_every_command(recipe: Path) -> None:
@@ -280,10 +285,7 @@ def test_every_command_understands_the_arguments_it_gets(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(*(recipe / f"data/{split}/wav.scp" for split in ("train", "dev", "test")))
-    dumped = ("feats.scp", "codes_wav.scp")
-    touch(
-        *(recipe / f"dump/{split}/{name}" for split in ("train", "dev", "test") for name in dumped)
-    )
+    touch(*(recipe / f"dump/{split}/codec.json" for split in ("train", "dev")))
     touch(recipe / "dump/units/text/bpe.model", recipe / "exp/codec_a1/codec.safetensors")
     touch(recipe / "exp/train_ssl_a1/model.pt", recipe / "exp/mine/model.pt")
     touch(recipe / "exp/mine/decode_a1_test/decode.json")

@@ -2,17 +2,20 @@
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from tiny import ALL
 
-from aio_toolkit.data.audio import Subtype, write_wav
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.errors import AioError
 from aio_toolkit.scoring import audio
 from aio_toolkit.scoring.audio import AudioScorer
 from aio_toolkit.scoring.base import Key
+from aio_toolkit.scoring.fixed_filter import FixedFilter
 from aio_toolkit.scoring.separation import CEILING_DB, FLOOR_DB
 from aio_toolkit.tasks import Task
 
@@ -50,7 +53,8 @@ def score(tmp_path):
         answers = write_waves(tmp_path / "references", **references)
         utterance = Utterance(f"{name}-0", ALL[name], "s", mixture, SIZE, answers)
         paths = {o: write_waves(tmp_path / o, **waves) for o, waves in outputs.items()}
-        sums = AudioScorer(ALL[name], decoding, RATE).score(utterance, paths)
+        scorer = AudioScorer(ALL[name], decoding, RATE)
+        sums = {**scorer.bounds(utterance), **scorer.score(utterance, paths)}
         found: dict[str, dict[str, float]] = {}
         for key, sums_K in sums.items():
             assert key.metric == "si_sdr"
@@ -139,7 +143,7 @@ def test_input_and_references_are_as_long_as_the_data_dir_says(tmp_path, name):
     utterance = Utterance("enh-0", ALL["enh"], "s", paths["mixture"], SIZE, answers)
     message = f"enh-0: .*{name}.wav has {SIZE - 1} samples, utt2num_samples says {SIZE}"
     with pytest.raises(AioError, match=message):
-        AudioScorer(ALL["enh"], {}, RATE).score(utterance, {"codec": answers})
+        AudioScorer(ALL["enh"], {}, RATE).bounds(utterance)
 
 
 def test_silence_in_an_estimate_is_the_floor_and_in_a_reference_no_score(score):
@@ -168,8 +172,8 @@ def test_a_reference_that_is_silent_in_part_is_scored_whole(score):
 
 
 def test_the_model_s_own_output_must_be_there(score):
-    with pytest.raises(AioError, match="enh-0 has no output 'codec'. Run stage 5"):
-        score("enh", {"speech": noise(1)}, {"wiener": {"speech": noise(1)}})
+    with pytest.raises(AioError, match="enh-0 has no output of: masked, codec, wiener. Run"):
+        score("enh", {"speech": noise(1)}, {"clean": {"speech": noise(1)}})
 
 
 def test_a_transcript_beside_the_references_is_no_reference(tmp_path):
@@ -178,7 +182,7 @@ def test_a_transcript_beside_the_references_is_no_reference(tmp_path):
     utterance = Utterance("enh-0", ALL["enh"], "s", paths["mixture"], SIZE, answers)
     scorer = AudioScorer(ALL["enh"], {}, RATE)
     sums = scorer.score(utterance, {"codec": {"speech": paths["speech"]}})
-    assert [key.target for key in sums] == ["speech", "speech"]
+    assert [key.target for key in sums] == ["speech"]
 
 
 def test_every_metric_of_the_task_sees_the_same_pairs(tmp_path, monkeypatch):
@@ -196,7 +200,8 @@ def test_every_metric_of_the_task_sees_the_same_pairs(tmp_path, monkeypatch):
     swapped = {"spk1": paths["spk2"], "spk2": paths["spk1"]}
     utterance = Utterance("sep-0", ALL["sep"], "s", mixture, SIZE, paths)
     found = scorer.score(utterance, {"codec": swapped})
-    for reference_S, estimate_S in seen[2:]:
+    assert len(seen) == 2
+    for reference_S, estimate_S in seen:
         np.testing.assert_array_equal(reference_S, estimate_S)
     assert found[Key("codec", "spk2", "other")].tolist() == [1, 2, 3]
     assert found[Key("codec", "spk2", "si_sdr")][0] == pytest.approx(CEILING_DB, abs=1e-3)
@@ -212,9 +217,11 @@ def bounds(monkeypatch):
 
     def reverse(mixture_S, sources_NS, codec, wiener):
         given.append((mixture_S, sources_NS, codec, wiener.config))
-        return {"ideal_mask": sources_NS[::-1]}
+        return {"oracle_codec": sources_NS[::-1]}
 
-    monkeypatch.setattr(audio, "oracles", reverse)
+    monkeypatch.setattr(audio, "codec_bounds", reverse)
+    monkeypatch.setattr(audio, "ideal_mask", lambda mixture_S, sources_NS, hop: sources_NS)
+    monkeypatch.setattr(audio, "load_once", lambda codec: SimpleNamespace(hop=320))
     return given
 
 
@@ -245,7 +252,7 @@ def test_without_a_codec_there_are_no_oracles(score, bounds):
 def test_oracles_of_a_permutation_task_are_matched_like_estimates(score, bounds, count):
     references = {f"sound{i}": noise(i) for i in range(1, count + 1)}
     found = score("sound", references, {"codec": references}, codec="exp/codec")
-    np.testing.assert_allclose(found["ideal_mask"], [CEILING_DB] * count, atol=1e-3)
+    np.testing.assert_allclose(found["oracle_codec"], [CEILING_DB] * count, atol=1e-3)
 
 
 def test_oracles_of_a_query_task_keep_their_order(score, bounds):
@@ -253,7 +260,7 @@ def test_oracles_of_a_query_task_keep_their_order(score, bounds):
     found = score("music", references, {"codec": references}, codec="exp/codec")
     waves = list(references.values())
     want = [closed_form(*pair) for pair in zip(waves, waves[::-1], strict=True)]
-    np.testing.assert_allclose(found["ideal_mask"], np.maximum(want, FLOOR_DB), atol=1e-3)
+    np.testing.assert_allclose(found["oracle_codec"], np.maximum(want, FLOOR_DB), atol=1e-3)
 
 
 def test_the_residual_is_not_scored(score, bounds):
@@ -261,7 +268,7 @@ def test_the_residual_is_not_scored(score, bounds):
     speech_S = noise(1)
     found = score("enh", {"speech": speech_S}, {"codec": {"speech": speech_S}}, codec="exp/codec")
     want = [closed_form(speech_S, noise(99))]
-    np.testing.assert_allclose(found["ideal_mask"], want, atol=1e-2)
+    np.testing.assert_allclose(found["oracle_codec"], want, atol=1e-2)
 
 
 def test_a_permutation_task_may_have_a_residual(tmp_path, bounds):
@@ -270,6 +277,51 @@ def test_a_permutation_task_may_have_a_residual(tmp_path, bounds):
     paths = write_waves(tmp_path, mixture=sum(map(noise, range(3))), spk1=noise(1), spk2=noise(2))
     mixture = paths.pop("mixture")
     utterance = Utterance("sep-0", task, "s", mixture, SIZE, paths)
-    sums = AudioScorer(task, {"codec": "x"}, RATE).score(utterance, {"codec": paths})
+    sums = AudioScorer(task, {"codec": "x"}, RATE).bounds(utterance)
     assert len(bounds[0][1]) == 3
     assert {key.target for key in sums} == {"spk1", "spk2"}
+
+
+def test_the_ideal_mask_is_given_all_sources_and_keeps_the_residual_to_itself(score, bounds):
+    speech_S = noise(1)
+    found = score("enh", {"speech": speech_S}, {"codec": {"speech": speech_S}}, codec="x")
+    np.testing.assert_allclose(found["ideal_mask"], [CEILING_DB], atol=1e-3)
+
+
+# --- the fixed filter ---
+
+
+@pytest.mark.parametrize("task", ["enh", "sep"])
+def test_the_fixed_filter_is_fitted_to_the_task_and_scored_like_an_estimate(
+    tmp_path, monkeypatch, task
+):
+    """One that gives the mixture back in parts: half of it for each source."""
+    fitted = []
+    half_NF = torch.full((2, 513), 0.5)
+    halves = FixedFilter(half_NF)
+    monkeypatch.setattr(audio, "fit_filter", lambda *given: fitted.append(given) or halves)
+    names = ("speech",) if task == "enh" else ("spk1", "spk2")
+    waves = {name: noise(i) for i, name in enumerate(names)}
+    mixture_S = sum(waves.values()) + noise(99)
+    paths = write_waves(tmp_path, mixture=mixture_S, **waves)
+    mixture = paths.pop("mixture")
+    utterance = Utterance(f"{task}-0", ALL[task], "s", mixture, SIZE, paths)
+    scorer = AudioScorer(ALL[task], {}, RATE)
+    scorer.fit([utterance], [])
+    assert fitted == [(ALL[task], [utterance], [], RATE)]
+    sums = scorer.bounds(utterance)
+    for name, wave_S in waves.items():
+        found = sums[Key("fixed_filter", name, "si_sdr")][0]
+        assert found == pytest.approx(closed_form(wave_S, mixture_S), abs=1e-3)
+
+
+def test_what_bounds_depend_on_tells_of_filter_and_codec(monkeypatch):
+    fingerprint = SimpleNamespace(name="mine")
+    monkeypatch.setattr(audio, "load_once", lambda codec: SimpleNamespace(fingerprint=fingerprint))
+    plain = AudioScorer(ALL["enh"], {}, RATE).bounds_of()
+    coded = AudioScorer(ALL["enh"], {"codec": "x"}, RATE).bounds_of()
+    wide = AudioScorer(ALL["enh"], {"wiener": {"window": 64}}, RATE).bounds_of()
+    scorer = AudioScorer(ALL["enh"], {}, RATE)
+    scorer.floor = FixedFilter(torch.ones(2, 513))
+    assert coded["codec"] == {"name": "mine"}
+    assert len({str(made) for made in (plain, coded, wide, scorer.bounds_of())}) == 4

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from aio_toolkit.masks import WienerFilter, ratio_mask, wiener
+from aio_toolkit.masks import WienerFilter, wiener
 from aio_toolkit.scoring import oracles as module
-from aio_toolkit.scoring.oracles import oracles
+from aio_toolkit.scoring.oracles import codec_bounds, ideal_mask
+from aio_toolkit.stft import SubframeStft
 
 HOP, SIZE, STEPS = 32, 1001, 16
 FILTER = WienerFilter(WienerFilter.Config(window=128, power=1.3, detail=0.4))
@@ -33,7 +34,7 @@ class Codec:
 @pytest.fixture
 def codec(monkeypatch) -> Codec:
     made = Codec()
-    monkeypatch.setattr(module, "_load", lambda where: {"mine": made}[where])
+    monkeypatch.setattr(module, "load_once", lambda where: {"mine": made}[where])
     return made
 
 
@@ -49,12 +50,11 @@ def coarse(wave_NS: np.ndarray) -> torch.Tensor:
 
 def test_bounds_are_made_of_the_true_sources_and_the_mixture(codec, sources):
     mixture_S = sources.sum(0)
-    found = oracles(mixture_S, sources, "mine", FILTER)
-    mixture, true = torch.from_numpy(mixture_S), torch.from_numpy(sources)
+    found = codec_bounds(mixture_S, sources, "mine", FILTER)
+    mixture = torch.from_numpy(mixture_S)
     want = {
         "oracle_codec": coarse(sources),
-        "oracle_wiener": wiener(mixture, coarse(sources), 128, 1.3, detail=1.0),
-        "ideal_mask": ratio_mask(mixture, true, 128, 1.3),
+        "oracle_wiener": wiener(mixture, coarse(sources), 128, 1.3, 0.4),
     }
     assert list(found) == list(want)
     for output, want_NS in want.items():
@@ -62,20 +62,33 @@ def test_bounds_are_made_of_the_true_sources_and_the_mixture(codec, sources):
 
 
 def test_a_source_is_encoded_as_in_stage_2_alone(codec, sources):
-    oracles(sources.sum(0), sources, "mine", FILTER)
+    codec_bounds(sources.sum(0), sources, "mine", FILTER)
     assert codec.encoded == [(1, SIZE)] * 3
 
 
 def test_bounds_are_as_long_as_the_input(codec, sources):
-    found = oracles(sources.sum(0), sources, "mine", FILTER)
+    found = codec_bounds(sources.sum(0), sources, "mine", FILTER)
     assert {wave_NS.shape for wave_NS in found.values()} == {(3, SIZE)}
 
 
 def test_a_codec_is_loaded_once(monkeypatch):
     loaded = []
     monkeypatch.setattr(module, "load_codec", loaded.append)
-    module._load.cache_clear()
+    module.load_once.cache_clear()
     for _ in range(3):
-        module._load("exp/codec")
-    module._load.cache_clear()
+        module.load_once("exp/codec")
+    module.load_once.cache_clear()
     assert loaded == ["exp/codec"]
+
+
+def test_the_ideal_mask_is_the_share_of_a_source_in_every_bin_of_the_mask_path_s_stft(sources):
+    mixture_S = sources.sum(0)
+    found = ideal_mask(mixture_S, sources, hop=320)
+    stft = SubframeStft(320)
+    level_NFK = stft(torch.from_numpy(sources)).abs() + 1e-9
+    mixture_FK = stft(torch.from_numpy(mixture_S)[None])[0]
+    for n in range(3):
+        share_FK = level_NFK[n] / level_NFK.sum(0)
+        want_1S = stft.inverse((share_FK * mixture_FK)[None], torch.tensor([8]), SIZE)
+        np.testing.assert_allclose(found[n], want_1S[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.sum(0), mixture_S, atol=1e-4)

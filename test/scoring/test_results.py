@@ -21,7 +21,7 @@ SCORES = [
     Score("codec", "spk1", "si_sdr", "", Interval(5.0, 4.0, 6.0, 8)),
     Score("codec", "", "level", "", Interval(None, None, None, 0)),
 ]
-SEP = TaskResult("sep", METRICS, ["spk1", "spk2"], COLUMNS, 9, SCORES, ["a note"])
+SEP = TaskResult("sep", METRICS, ["spk1", "spk2"], COLUMNS, "codec", 9, SCORES, ["a note"])
 RESULTS = Results("data/test", 16000, {"level": 0.95, "seed": 0}, ["SI-SDR in dB."], [SEP])
 
 

@@ -1,8 +1,10 @@
 """From a decode folder to scores of all tasks."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +12,17 @@ from tiny import ALL
 
 from aio_toolkit.answers.decode_stamp import DecodeStamp
 from aio_toolkit.bin import score as command
-from aio_toolkit.data.audio import Subtype, read_audio, write_wav
+from aio_toolkit.data.audio import read_audio
 from aio_toolkit.data.datadir import Utterance, read_data_dir, write_data_dir
+from aio_toolkit.data.digest import digest_of
+from aio_toolkit.data.inputs import read_inputs
+from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import write_json
 from aio_toolkit.scoring import audio
+from aio_toolkit.scoring.audio import AudioScorer
 from aio_toolkit.scoring.results import Results, TaskResult
-from aio_toolkit.scoring.run import score_decode_dir
+from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 
 RATE, SIZE = 8000, 1600
 TASKS_YAML = Path(__file__).parents[2] / "egs/TEMPLATE/conf/tasks.yaml"
@@ -75,7 +81,7 @@ def write_decoded(decode: Path, utterances: list[Utterance], output: str, level:
 
 def write_stamp(decode: Path) -> None:
     """Decoders' options without a codec: there will be no oracles."""
-    DecodeStamp({"decoders": {}}, "0a", RATE).claim(decode)
+    DecodeStamp({"decoders": {}}, "0a", RATE, "").claim(decode)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +99,11 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def results(made) -> Results:
-    return score_decode_dir(*made, ALL)
+    return score(*made)
+
+
+def score(data: Path, decode: Path, names: tuple[str, ...] = (), **options) -> Results:
+    return score_decode_dir(ScoreRun(data, decode, ALL, names, **options))
 
 
 def task_of(results: Results, name: str) -> TaskResult:
@@ -153,39 +163,43 @@ def test_the_legend_explains_each_metric_and_kind_of_answer_once(results):
         "SI-SDR in dB, higher is better.",
     ]
     assert results.legend[:3] == directions
-    (columns,) = results.legend[3:]
-    assert columns.startswith("Audio: score = ")
+    text, of_audio = results.legend[3:]
+    assert text.startswith("Text: floor = ")
+    assert of_audio.startswith("Audio: masked = ")
 
 
 @pytest.mark.slow
 def test_many_processes_find_the_same(made, results):
-    again = score_decode_dir(*made, ALL, ["st", "music"], num_jobs=2)
+    again = score(*made, ["st", "music"], num_jobs=2)
     assert again.tasks == [task_of(results, "st"), task_of(results, "music")]
 
 
 def test_a_task_without_output_is_named_with_its_stage(made, tmp_path):
-    with pytest.raises(AioError, match=r"no output of task 'asr'. Run stage 5"):
-        score_decode_dir(made[0], tmp_path, ALL)
+    write_stamp(tmp_path)
+    with pytest.raises(AioError, match="has no output of a task of .*data. Run stage 5"):
+        score(made[0], tmp_path)
+    with pytest.raises(AioError, match=r"no output of task 'asr'. Run stage 5 .*--tasks asr"):
+        score(made[0], tmp_path, ["asr"])
 
 
 def test_an_unknown_task_is_named(made):
     with pytest.raises(AioError, match="unknown task 'asrr'. Known tasks: asr, st, sep"):
-        score_decode_dir(*made, ALL, ["asrr"])
+        score(*made, ["asrr"])
 
 
 def test_a_task_that_the_data_dir_lacks_is_named(small):
     with pytest.raises(AioError, match="no utterance of task 'sep'. Its tasks: asr, enh"):
-        score_decode_dir(*small, ALL, ["sep"])
+        score(*small, ["sep"])
 
 
 def test_tasks_can_be_chosen(small):
-    (task,) = score_decode_dir(*small, ALL, ["enh"]).tasks
+    (task,) = score(*small, ["enh"]).tasks
     assert task.name == "enh"
     assert not (small[1] / "asr/scores.wer.tsv").exists()
 
 
 def test_chosen_tasks_keep_the_order_of_their_file(small):
-    results = score_decode_dir(*small, ALL, ["enh", "asr"])
+    results = score(*small, ["enh", "asr"])
     assert [task.name for task in results.tasks] == ["asr", "enh"]
 
 
@@ -193,20 +207,20 @@ def test_missing_hypotheses_are_listed(small):
     (small[1] / "asr/text").write_text("asr-7 A B C D\n")
     message = "asr/text lacks 1 utterances of the data dir: asr-0. Finish stage 5"
     with pytest.raises(AioError, match=message):
-        score_decode_dir(*small, ALL)
+        score(*small)
 
 
 def test_missing_waves_are_listed_before_anything_is_scored(small):
     (small[1] / "enh/codec/speech.scp").write_text("\n")
     with pytest.raises(AioError, match="enh/codec lacks 1 utterances of the data dir: enh-0"):
-        score_decode_dir(*small, ALL)
+        score(*small)
     assert not (small[1] / "asr/scores.wer.tsv").exists()
 
 
-def test_the_codec_s_output_must_be_there(small):
-    (small[1] / "enh/codec").rename(small[1] / "enh/wiener")
-    with pytest.raises(AioError, match="enh-0 has no output 'codec'. Run stage 5"):
-        score_decode_dir(*small, ALL)
+def test_an_output_of_the_model_must_be_there(small):
+    (small[1] / "enh/codec").rename(small[1] / "enh/clean")
+    with pytest.raises(AioError, match="enh-0 has no output of: masked, codec, wiener. Run"):
+        score(*small)
 
 
 def test_oracles_go_through_the_codec_that_the_answers_came_from(small, monkeypatch):
@@ -216,18 +230,81 @@ def test_oracles_go_through_the_codec_that_the_answers_came_from(small, monkeypa
         asked.append(codec)
         return {"oracle_codec": sources_NS}
 
-    monkeypatch.setattr(audio, "oracles", perfect)
-    stamp = DecodeStamp({"decoders": {"audio": {"codec": "mine"}}}, "0a", RATE)
+    monkeypatch.setattr(audio, "codec_bounds", perfect)
+    loaded = SimpleNamespace(hop=32, fingerprint=SimpleNamespace(name="mine"))
+    monkeypatch.setattr(audio, "load_once", lambda codec: loaded)
+    stamp = DecodeStamp({"decoders": {"audio": {"codec": "mine"}}}, "0a", RATE, "")
     write_json(small[1] / "decode.json", vars(stamp))
-    (task,) = score_decode_dir(*small, ALL, ["enh"]).tasks
+    (task,) = score(*small, ["enh"]).tasks
     assert asked == ["mine"]
     assert task.value("oracle_codec") == pytest.approx(100)
+
+
+def test_answers_to_recordings_that_have_changed_since_are_not_scored(small):
+    data, decode = small
+    recordings = read_inputs(data, ALL, RATE)
+    (decode / "decode.json").unlink()
+    stamp = DecodeStamp({"decoders": {}}, "0a", RATE, digest_of(recordings))
+    write_json(decode / "decode.json", vars(stamp))
+    score(data, decode)
+    wave = Path(recordings[0].wav)
+    wave.write_bytes(wave.read_bytes() + b"  ")
+    with pytest.raises(AioError, match="was decoded before the recordings of .*data changed"):
+        score(data, decode)
 
 
 def test_answers_of_unknown_origin_are_not_scored(small):
     (small[1] / "decode.json").unlink()
     with pytest.raises(AioError, match="decode.json does not exist"):
-        score_decode_dir(*small, ALL)
+        score(*small)
+
+
+# --- floors and ceilings ---
+
+
+def test_floors_are_fitted_to_train_and_shown_beside_the_scores(made):
+    data, decode = made
+    results = score(data, decode, ["asr", "enh"], train=data, dev=data)
+    # All sentences are the same: who always says it is always right.
+    assert task_of(results, "asr").value("floor") == 0
+    enh = task_of(results, "enh")
+    assert enh.find("fixed_filter") is not None
+    titles = [column.title for column in enh.columns]
+    assert titles == [
+        "codec",
+        "wiener",
+        "mixture",
+        "fixed filter",
+        "wiener gain",
+        "wiener over filter",
+    ]
+    gain = enh.value("wiener", over="fixed_filter")
+    assert gain == pytest.approx(enh.value("wiener") - enh.value("fixed_filter"))
+
+
+def test_bounds_are_computed_once_for_all_models(small, tmp_path, monkeypatch):
+    options = {"bounds": tmp_path / "bounds"}
+    first = score(*small, ["enh"], **options)
+    monkeypatch.setattr(AudioScorer, "bounds", lambda *_: pytest.fail("computed again"))
+    again = score(*small, ["enh"], **options)
+    assert again == first
+    assert again.tasks[0].find("mixture") is not None
+
+
+def test_bounds_of_changed_references_are_computed_anew(small, tmp_path):
+    options = {"bounds": tmp_path / "bounds"}
+    before = score(*small, ["enh"], **options).tasks[0].value("mixture")
+    (enh,) = [u for u in read_data_dir(small[0], ALL) if u.task.name == "enh"]
+    write_wav(enh.answers["speech"], noise(77), RATE, subtype=Subtype.float_32)
+    after = score(*small, ["enh"], **options).tasks[0].value("mixture")
+    assert abs(after - before) > 1
+
+
+def test_tasks_that_are_not_decoded_are_told_and_left_out(small, capsys):
+    shutil.rmtree(small[1] / "asr")
+    (task,) = score(*small).tasks
+    assert task.name == "enh"
+    assert "has no output of task asr: not scored" in capsys.readouterr().out
 
 
 # --- the command ---

@@ -48,9 +48,9 @@ def sound(tmp_path) -> TaskResult:
         utterance_of("sound", 2, "sound1", "sound2"),
     ]
     rows = [
-        {"mixture": [1, 2], "codec": [4, 7], "wiener": [3, 4]},
-        {"mixture": [0, NAN, -8], "codec": [5, NAN, 1], "wiener": [6, NAN, 2]},
-        {"mixture": [NAN, NAN], "codec": [NAN, NAN], "wiener": [NAN, NAN]},
+        {"mixture": [1, 2], "masked": [4, 7], "wiener": [3, 4]},
+        {"mixture": [0, NAN, -8], "masked": [5, NAN, 1], "wiener": [6, NAN, 2]},
+        {"mixture": [NAN, NAN], "masked": [NAN, NAN], "wiener": [NAN, NAN]},
     ]
     pairs = zip(utterances, rows, strict=True)
     sums = [sums_of(utterance, **of_one) for utterance, of_one in pairs]
@@ -58,7 +58,7 @@ def sound(tmp_path) -> TaskResult:
 
 
 def test_an_utterance_is_the_mean_of_its_audible_references_and_counts_once(sound):
-    means = {"mixture": [1.5, -4.0], "codec": [5.5, 3.0], "wiener": [3.5, 4.0]}
+    means = {"mixture": [1.5, -4.0], "masked": [5.5, 3.0], "wiener": [3.5, 4.0]}
     for output, values in means.items():
         interval = sound.find(output)
         assert interval.value == pytest.approx(np.mean(values))
@@ -75,25 +75,25 @@ def test_every_target_has_its_own_scores(sound):
     found = {
         target: {
             output: sound.find(output, target=target).value
-            for output in ("mixture", "codec", "wiener")
+            for output in ("mixture", "masked", "wiener")
         }
         for target in sound.targets
     }
     assert found == {
-        "sound1": {"mixture": 0.5, "codec": 4.5, "wiener": 4.5},
-        "sound2": {"mixture": 2.0, "codec": 7.0, "wiener": 4.0},
-        "sound3": {"mixture": -8.0, "codec": 1.0, "wiener": 2.0},
+        "sound1": {"mixture": 0.5, "masked": 4.5, "wiener": 4.5},
+        "sound2": {"mixture": 2.0, "masked": 7.0, "wiener": 4.0},
+        "sound3": {"mixture": -8.0, "masked": 1.0, "wiener": 2.0},
     }
-    counts = [sound.find("codec", target=target).n for target in sound.targets]
+    counts = [sound.find("masked", target=target).n for target in sound.targets]
     assert counts == [2, 1, 1]
-    gains = [sound.find("codec", target=target, over="mixture") for target in sound.targets]
+    gains = [sound.find("masked", target=target, over="mixture") for target in sound.targets]
     assert [gain.value for gain in gains] == [4.0, 5.0, 9.0]
 
 
 def test_scores_of_each_target_are_listed(sound, tmp_path):
     assert sound.metrics["si_sdr"].per_utterance == "sound/scores.si_sdr.tsv"
     assert table_of(tmp_path, sound) == [
-        ["utterance", "target", "mixture", "codec", "wiener"],
+        ["utterance", "target", "mixture", "masked", "wiener"],
         ["sound-0", "sound1", "1.000", "4.000", "3.000"],
         ["sound-0", "sound2", "2.000", "7.000", "4.000"],
         ["sound-1", "sound1", "0.000", "5.000", "6.000"],
@@ -112,18 +112,18 @@ def table_of(folder: Path, result: TaskResult, metric: str = "") -> list[list[st
 
 def test_a_target_that_no_utterance_has_is_none(tmp_path):
     utterance = utterance_of("sound", 0, "sound1", "sound2")
-    sums = [sums_of(utterance, mixture=[1, 2], codec=[4, 7])]
+    sums = [sums_of(utterance, mixture=[1, 2], masked=[4, 7])]
     result = summary_of(tmp_path, ALL["sound"], [utterance], sums)
-    third = result.find("codec", target="sound3")
+    third = result.find("masked", target="sound3")
     assert (third.value, third.n) == (None, 0)
 
 
 def test_if_nothing_can_be_scored_there_is_no_score(tmp_path):
     utterance = utterance_of("sep", 0, "spk1", "spk2")
-    sums = [sums_of(utterance, mixture=[NAN, NAN], codec=[NAN, NAN])]
+    sums = [sums_of(utterance, mixture=[NAN, NAN], masked=[NAN, NAN])]
     result = summary_of(tmp_path, ALL["sep"], [utterance], sums)
-    gain = result.find("codec", over="mixture")
-    assert result.find("codec").value is None and gain.value is None
+    gain = result.find("masked", over="mixture")
+    assert result.find("masked").value is None and gain.value is None
     assert result.notes == ["2 silent references are not scored."]
 
 
@@ -133,11 +133,11 @@ def test_gains_are_those_of_each_utterance_over_its_own_mixture(tmp_path):
     gain_n = np.array([3.0, 3.1, 2.9, 3.2, 3.0])
     utterances = [utterance_of("enh", i, "speech") for i in range(5)]
     sums = [
-        sums_of(utterance, mixture=[mixture], codec=[mixture + gain], wiener=[mixture + 1.0])
+        sums_of(utterance, mixture=[mixture], masked=[mixture + gain], wiener=[mixture + 1.0])
         for utterance, mixture, gain in zip(utterances, mixture_n, gain_n, strict=True)
     ]
     result = summary_of(tmp_path, ALL["enh"], utterances, sums)
-    found, want = result.find("codec", over="mixture"), mean_interval(gain_n)
+    found, want = result.find("masked", over="mixture"), mean_interval(gain_n)
     assert found.value == pytest.approx(want.value)
     assert (found.lo, found.hi) == pytest.approx((want.lo, want.hi))
     wiener = result.find("wiener", over="mixture")
@@ -146,17 +146,17 @@ def test_gains_are_those_of_each_utterance_over_its_own_mixture(tmp_path):
 
 def test_oracles_have_no_gain(tmp_path):
     utterance = utterance_of("enh", 0, "speech")
-    sums = [sums_of(utterance, mixture=[0], codec=[1], oracle_codec=[2], ideal_mask=[3])]
+    sums = [sums_of(utterance, mixture=[0], masked=[1], oracle_masked=[2], ideal_mask=[3])]
     result = summary_of(tmp_path, ALL["enh"], [utterance], sums)
     outputs = [score.output for score in result.scores if not score.over]
     gains = [score.output for score in result.scores if score.over]
-    assert outputs == ["mixture", "codec", "oracle_codec", "ideal_mask"]
-    assert gains == ["codec"]
+    assert outputs == ["mixture", "masked", "oracle_masked", "ideal_mask"]
+    assert gains == ["masked"]
 
 
 def test_a_lone_target_is_not_listed_beside_its_task(tmp_path):
     utterance = utterance_of("enh", 0, "speech")
-    result = summary_of(tmp_path, ALL["enh"], [utterance], [sums_of(utterance, codec=[1])])
+    result = summary_of(tmp_path, ALL["enh"], [utterance], [sums_of(utterance, masked=[1])])
     assert {score.target for score in result.scores} == {""}
 
 
@@ -240,7 +240,7 @@ def both(tmp_path) -> TaskResult:
     rows = [[1, 3], [5, NAN]]
     sums = []
     for utterance, row in zip(utterances, rows, strict=True):
-        of_one = sums_of(utterance, mixture=row, codec=[value + 2 for value in row])
+        of_one = sums_of(utterance, mixture=row, masked=[value + 2 for value in row])
         for key in list(of_one):
             number = of_one[key][0]
             level = Key(key.output, key.target, "level")
@@ -250,16 +250,16 @@ def both(tmp_path) -> TaskResult:
 
 
 def test_every_metric_has_scores_of_its_own(both):
-    assert both.find("codec").value == both.find("codec", "si_sdr").value == 5.5
-    assert both.find("codec", "level").value == pytest.approx(55)
-    assert both.find("codec", "level", over="mixture").value == pytest.approx(20)
-    assert both.find("codec", "level", "spk2").value == pytest.approx(50)
+    assert both.find("masked").value == both.find("masked", "si_sdr").value == 5.5
+    assert both.find("masked", "level").value == pytest.approx(55)
+    assert both.find("masked", "level", over="mixture").value == pytest.approx(20)
+    assert both.find("masked", "level", "spk2").value == pytest.approx(50)
 
 
 def test_every_metric_has_a_table_of_its_own(both, tmp_path):
-    assert table_of(tmp_path, both)[0] == ["utterance", "target", "mixture", "codec"]
+    assert table_of(tmp_path, both)[0] == ["utterance", "target", "mixture", "masked"]
     assert table_of(tmp_path, both, "level") == [
-        ["utterance", "target", "mixture.sum", "mixture.square", "codec.sum", "codec.square"],
+        ["utterance", "target", "mixture.sum", "mixture.square", "masked.sum", "masked.square"],
         ["sep-0", "spk1", "10.0", "1.0", "30.0", "9.0"],
         ["sep-0", "spk2", "30.0", "9.0", "50.0", "25.0"],
         ["sep-1", "spk1", "50.0", "25.0", "70.0", "49.0"],

@@ -33,3 +33,17 @@ def test_every_metric_of_the_task_scores_the_hypothesis():
     wer, bleu = found.values()
     assert wer == [3, 0, 1, 0]
     assert bleu[:3] == [2, 3, 2]
+
+
+def test_the_floor_is_the_most_frequent_sentence_of_the_training_data():
+    train = [
+        Utterance(f"asr-{n}", ALL["asr"], "s", "x.wav", 9, {"text": sentence})
+        for n, sentence in enumerate(["A B", "C", "A B", "D", "C", "C"])
+    ]
+    scorer = TextScorer(ALL["asr"], {}, 16000)
+    scored_one = Utterance("asr-9", ALL["asr"], "s", "x.wav", 9, ANSWERS)
+    assert scorer.bounds(scored_one) == {}
+    scorer.fit(train, [])
+    assert scorer.bounds_of() == {"floor": "C"}
+    (sums_K,) = scorer.bounds(scored_one).values()
+    assert sums_K.tolist() == [3, 0, 2, 0]

@@ -20,7 +20,7 @@ def make_batch() -> Callable[..., MaskedBatch]:
         codes_BTQ = torch.randint(V, (3, 14, Q)).masked_fill(~valid_BT[..., None], -1)
         states = [torch.randn(3, 14, width, requires_grad=True) for _ in range(2)]
         features_BTF = torch.randn(3, 14, num_features)
-        return MaskedBatch(features_BTF, codes_BTQ, valid_BT, masked_BT, states)
+        return MaskedBatch(features_BTF, features_BTF, codes_BTQ, valid_BT, masked_BT, states)
 
     return make
 
@@ -29,7 +29,7 @@ def make_batch() -> Callable[..., MaskedBatch]:
 def make_encoder() -> Callable[..., FeatureEncoder]:
     """The function that makes all that most objectives want of an encoder: its sizes."""
 
-    def make(num_features: int = 10, width: int = 16) -> FeatureEncoder:
-        return FeatureEncoder(num_features, width)
+    def make(width: int = 16) -> FeatureEncoder:
+        return FeatureEncoder(width)
 
     return make

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from tiny import CODEC, mels
 
 from aio_toolkit import parts
 from aio_toolkit.config import Choice
 from aio_toolkit.encoders.transformer import TransformerEncoder
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.ssl import SslEncoder
-from aio_toolkit.ssl.base import CodeSizes, Objective
+from aio_toolkit.ssl.base import Objective, TargetSizes
 from aio_toolkit.ssl.best_rq import BestRq
 from aio_toolkit.ssl.contrastive import Contrastive
 from aio_toolkit.ssl.masked_codes import MaskedCodes
@@ -24,8 +25,9 @@ CLASSES = {
 
 def build(choice: Choice) -> Objective:
     options = TransformerEncoder.Config(width=16, num_layers=2, num_heads=2, ffn_width=16)
-    encoder = SslEncoder(SslEncoder.Config(Choice("transformer", options)), 10)
-    return parts.build(Objective, choice, encoder, CodeSizes(num_codebooks=2, codebook_size=8))
+    config = SslEncoder.Config(Choice("transformer", options), front_end=mels(5))
+    encoder = SslEncoder(config, CODEC.grid)
+    return parts.build(Objective, choice, encoder, TargetSizes(10, 2, 8))
 
 
 def test_every_kind_is_known():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aio_toolkit.ssl.base import CodeSizes
+from aio_toolkit.ssl.base import TargetSizes
 from aio_toolkit.ssl.best_rq import BestRq
 
 NUM_FEATURES = 10
@@ -14,7 +14,7 @@ NUM_FEATURES = 10
 def make_objective(make_encoder):
     def make(num_features: int = NUM_FEATURES, **options) -> BestRq:
         torch.manual_seed(0)
-        return BestRq(BestRq.Config(**options), make_encoder(num_features), CodeSizes(3, 5))
+        return BestRq(BestRq.Config(**options), make_encoder(), TargetSizes(num_features, 3, 5))
 
     return make
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from aio_toolkit.ssl import contrastive
-from aio_toolkit.ssl.base import CodeSizes
+from aio_toolkit.ssl.base import TargetSizes
 from aio_toolkit.ssl.contrastive import Contrastive, draw_distractors
 
 
@@ -13,7 +13,7 @@ from aio_toolkit.ssl.contrastive import Contrastive, draw_distractors
 def make_objective(make_encoder):
     def make(**options) -> Contrastive:
         torch.manual_seed(0)
-        return Contrastive(Contrastive.Config(**options), make_encoder(), CodeSizes(3, 5))
+        return Contrastive(Contrastive.Config(**options), make_encoder(), TargetSizes(10, 3, 5))
 
     return make
 

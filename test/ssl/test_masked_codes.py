@@ -1,11 +1,13 @@
 """Prediction of codec codes against a loop over masked frames."""
 
+import dataclasses
+
 import pytest
 import scipy.stats
 import torch
 import torch.nn.functional as F
 
-from aio_toolkit.ssl.base import CodeSizes
+from aio_toolkit.ssl.base import TargetSizes
 from aio_toolkit.ssl.masked_codes import MaskedCodes
 
 
@@ -13,7 +15,7 @@ from aio_toolkit.ssl.masked_codes import MaskedCodes
 def make_objective(make_encoder):
     def make(Q: int, V: int, **options) -> MaskedCodes:
         torch.manual_seed(0)
-        return MaskedCodes(MaskedCodes.Config(**options), make_encoder(), CodeSizes(Q, V))
+        return MaskedCodes(MaskedCodes.Config(**options), make_encoder(), TargetSizes(10, Q, V))
 
     return make
 
@@ -81,3 +83,24 @@ def test_label_usage_is_zero_where_all_labels_are_equal(make_batch, make_objecti
     batch, objective = make_batch(Q=1, V=4), make_objective(1, 4)
     batch.codes_BTQ[batch.masked_BT] = 2
     assert objective.loss(batch).figures["label_usage"].item() == pytest.approx(0)
+
+
+def test_rows_without_codes_are_left_out(make_batch, make_objective):
+    """Mixtures made on the fly have none: the loss is that of the other rows alone."""
+    objective, batch = make_objective(3, 5), make_batch()
+    batch.codes_BTQ[1] = -1
+    others = dataclasses.replace(batch, masked_BT=batch.masked_BT.clone())
+    others.masked_BT[1] = False
+    found = objective.loss(batch)
+    torch.testing.assert_close(found.total, objective.loss(others).total)
+    share = batch.masked_BT[1].sum() / batch.masked_BT.sum()
+    torch.testing.assert_close(found.figures["rows_without_codes"], share)
+
+
+def test_a_batch_without_any_codes_has_a_loss_of_zero_and_gradients(make_batch, make_objective):
+    objective, batch = make_objective(3, 5), make_batch()
+    batch.codes_BTQ[:] = -1
+    loss = objective.loss(batch).total
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad is not None and not p.grad.any() for p in objective.parameters())

@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
+from tiny import CODEC, mels
 from torch import nn
 
 from aio_toolkit.config import Choice
 from aio_toolkit.encoders.transformer import TransformerEncoder
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.ssl._figures import spread
-from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder
+from aio_toolkit.ssl.base import FeatureEncoder, TargetSizes
 from aio_toolkit.ssl.self_distillation import SelfDistillation, normalise_over_time
 
 NUM_FEATURES, WIDTH, NUM_LAYERS = 10, 16, 4
@@ -20,12 +21,12 @@ def make_encoder() -> SslEncoder:
     torch.manual_seed(0)
     sizes = {"width": WIDTH, "num_layers": NUM_LAYERS, "num_heads": 2, "ffn_width": 16}
     choice = Choice("transformer", TransformerEncoder.Config(**sizes))
-    return SslEncoder(SslEncoder.Config(choice), NUM_FEATURES)
+    return SslEncoder(SslEncoder.Config(choice, front_end=mels(NUM_FEATURES // 2)), CODEC.grid)
 
 
 def make_objective(encoder: FeatureEncoder | None = None, **options) -> SelfDistillation:
     config = SelfDistillation.Config(**options)
-    return SelfDistillation(config, encoder or make_encoder(), CodeSizes(3, 5))
+    return SelfDistillation(config, encoder or make_encoder(), TargetSizes(10, 3, 5))
 
 
 def slow_normalise(x_TD: torch.Tensor) -> torch.Tensor:
@@ -48,7 +49,7 @@ def test_the_target_is_the_mean_of_the_last_layers_each_normalised(make_batch, t
     encoder, batch = make_encoder().eval(), make_batch()
     target_BTD = make_objective(encoder, top_layers=top_layers).target(batch)
     for row, length in enumerate((14, 9, 11)):
-        features_1TF = batch.features_BTF[row : row + 1, :length]
+        features_1TF = batch.inputs_BTF[row : row + 1, :length]
         states = encoder(features_1TF, torch.tensor([length]))
         assert len(states) == NUM_LAYERS
         last = [slow_normalise(state_1TD[0]) for state_1TD in states[NUM_LAYERS - top_layers :]]
@@ -59,7 +60,7 @@ def test_the_target_is_the_mean_of_the_last_layers_each_normalised(make_batch, t
 def test_the_teacher_s_target_does_not_depend_on_padding(make_batch):
     objective, batch = make_objective(), make_batch()
     before = objective.target(batch)[batch.valid_BT]
-    batch.features_BTF[~batch.valid_BT] = 100.0
+    batch.inputs_BTF[~batch.valid_BT] = 100.0
     after = objective.target(batch)[batch.valid_BT]
     torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
 
@@ -89,7 +90,7 @@ class OneWeight(FeatureEncoder):
     """An encoder that is a number and a buffer."""
 
     def __init__(self, value: float):
-        super().__init__(num_features=3, width=WIDTH)
+        super().__init__(width=WIDTH)
         self.encoder = nn.Linear(1, 1, bias=False)
         self.encoder.weight.data.fill_(value)
         self.register_buffer("mean_F", torch.full((3,), value))

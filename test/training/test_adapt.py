@@ -89,7 +89,7 @@ def test_a_task_that_the_model_knows_is_refused(root, known, units):
 
 
 def test_a_model_that_is_not_there_is_named(root, units):
-    with pytest.raises(AioError, match="nowhere/model.pt does not exist. Run stage 4 first"):
+    with pytest.raises(AioError, match="nowhere/model.pt does not exist. Run the stage"):
         teach(root, root / "nowhere", units, "none")
 
 

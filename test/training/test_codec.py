@@ -13,8 +13,8 @@ from aio_toolkit.codec.adversary import Adversary, AdversaryLoss
 from aio_toolkit.codec.base import load_codec
 from aio_toolkit.codec.dac import Dac
 from aio_toolkit.codec.losses import si_sdr, snr
-from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import load_tasks
 from aio_toolkit.training.codec import CodecModule, train_codec

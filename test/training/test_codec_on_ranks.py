@@ -16,8 +16,8 @@ from tiny import ALL, TASKS_YAML
 from aio_toolkit.codec.adversary import Adversary
 from aio_toolkit.codec.dac import Dac
 from aio_toolkit.config import save_config
-from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.training.codec import CodecModule, train_codec
 from aio_toolkit.training.optim import AdamWCosine
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from aio_toolkit.data.audio import write_wav
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.tasks import load_tasks
 from aio_toolkit.training.crops import CropBatches, CropDataset, frames_of_crops
 
@@ -35,7 +35,7 @@ def ramps(tmp_path):
 def test_inputs_and_sources_are_drawn_and_texts_are_not(ramps):
     crops = CropDataset(ramps, RATE, num_samples=10, seed=0, length=200)
     quarters = [int(4 * crops[index][0]) for index in range(200)]
-    assert len(crops.specs) == 4
+    assert len(crops.waves) == 4
     assert set(quarters) == {0, 1, 2}
     # The first wave is there twice: as the input of both utterances.
     assert quarters.count(0) == pytest.approx(100, abs=25)

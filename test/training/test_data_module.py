@@ -2,12 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tiny import ALL, TASKS, named, write_dump
+from tiny import ALL, CODEC, TASKS, named, write_dump
 
-from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, fixed_batches
+from aio_toolkit.config import load_config
+from aio_toolkit.data.sampler import (
+    Draw,
+    Material,
+    Schedule,
+    TaskBatchSampler,
+    fixed_batches,
+)
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.data_module import TaskDataModule
@@ -31,10 +39,15 @@ def module_of(splits, tasks=TASKS, **trainer) -> TaskDataModule:
 
 
 def sampler_of(train, num_batches: int, **options) -> TaskBatchSampler:
-    """Batches by indices: 75 frames of asr and 45 of sep in each."""
+    """Batches by indices: 1.5 s of asr and 0.9 s of sep in each."""
     names = [utterance.task.name for utterance in train.utterances]
+    material = Material(names, lengths(train), longest={}, hop=320)
     schedule = Schedule(num_batches, seed=3, **options)
-    return TaskBatchSampler(names, train.num_frames, {"asr": 75, "sep": 45}, schedule)
+    return TaskBatchSampler(material, {"asr": 24000, "sep": 14400}, schedule)
+
+
+def lengths(dataset: PretrainingDataset) -> list[int]:
+    return [utterance.num_samples for utterance in dataset.utterances]
 
 
 def ids(train, indices: Iterable[int]) -> set[str]:
@@ -78,7 +91,7 @@ def test_validation_sees_every_utterance_once_in_fixed_batches(splits):
     seen = Counter(id for batch in batches for id in batch.ids)
     assert seen == Counter(utterance.id for utterance in dev.utterances)
     names = [utterance.task.name for utterance in dev.utterances]
-    fixed = fixed_batches(names, dev.num_frames, 65)
+    fixed = fixed_batches(names, lengths(dev), 20800)
     assert [set(batch.ids) for batch in batches] == [ids(dev, batch) for batch in fixed]
     assert [batch.number for batch in batches] == list(range(len(fixed)))
 
@@ -97,3 +110,17 @@ def test_a_batch_of_no_task_is_an_error_of_the_configuration(seconds):
 def test_a_task_that_the_recipe_does_not_have_is_named():
     with pytest.raises(AioError, match="unknown task 'tags'. Known tasks: asr, st, sep"):
         TaskDataModule.Config(seconds={"tags": 1.0}).chosen(ALL)
+
+
+def test_a_mixing_rule_of_an_unknown_task_or_kind_is_named():
+    with pytest.raises(AioError, match="mixing.sep.kind.*unknown kind 'speaker'.*'speakers'"):
+        load_config(TaskDataModule.Config, None, ["mixing.sep.kind=speaker"])
+    config = load_config(TaskDataModule.Config, None, ["seconds.sep=1", "mixing.sp.kind=speakers"])
+    with pytest.raises(AioError, match="unknown task 'sp'"):
+        config.rules(Corpus(Path("data"), Path("dump"), ALL), CODEC.grid)
+
+
+def test_rules_of_tasks_that_are_not_trained_on_are_not_made():
+    """Their sources need not be there."""
+    config = load_config(TaskDataModule.Config, None, ["seconds.asr=1", "mixing.sep.kind=speakers"])
+    assert config.rules(Corpus(Path("data"), Path("dump"), ALL), CODEC.grid) == {}

@@ -1,185 +1,201 @@
-"""Training examples of a dump in which every frame carries a number of its own."""
+"""Training examples of waves in which every sample has a number of its own."""
 
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny import ALL, CODEC, NUM_FEATURES, named, sources_of, utterance, write_split
+from tiny import ALL, CODEC, HOP, named, sources_of, utterance, write_split
 
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.answers.text import TextUnits
-from aio_toolkit.data.sampler import Draw, draws_of
-from aio_toolkit.dump.split import DumpDataset, Split
+from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.mixing.base import MixingRule, Piece
+from aio_toolkit.data.sampler import NO_UTTERANCE, Draw
+from aio_toolkit.data.source_dir import Source, SourceFolders
+from aio_toolkit.data.wav_writer import Subtype, write_wav
+from aio_toolkit.dump.split import Split
 from aio_toolkit.errors import AioError
-from aio_toolkit.training.dataset import AnswerDataset, PretrainingDataset
+from aio_toolkit.training.dataset import AnswerDataset, PretrainingDataset, WaveDataset
 
 # Targets that are not there: a third sound is listed for some utterances only.
-UTTERANCES = [
-    utterance("asr", "asr-1", 31),
-    utterance("st", "st-1", 23),
-    utterance("sep", "sep-1", 29),
-    utterance("sep", "sep-2", 11),
-    utterance("enh", "enh-1", 27),
-    utterance("sound", "sound-1", 25, absent=1),
-    utterance("sound", "sound-2", 37),
-    utterance("music", "music-1", 19),
-]
+FRAMES = {
+    "asr-1": 31,
+    "st-1": 23,
+    "sep-1": 29,
+    "sep-2": 11,
+    "enh-1": 27,
+    "sound-1": 25,
+    "sound-2": 37,
+    "music-1": 19,
+}
 Q = 3
 SILENCE_Q = np.array([32001, 32002, 32003])
-LENGTHS = {u.id: u.num_samples // 320 for u in UTTERANCES}
 EVERY_TASK = list(ALL.values())
+CODES = dict.fromkeys(("text", "audio"), frozenset({"codes"}))
+WAVES = dict.fromkeys(("text", "audio"), frozenset())
 
 
-def numbers(index: int, source: int, frames: int) -> np.ndarray:
-    """Codes (T, Q) of a source of utterance number `index`: all differ, and fit into int16."""
-    time_T1 = np.arange(frames)[:, None]
-    return 4000 * index + 700 * source + 10 * time_T1 + np.arange(Q)
+def wave_of(index: int, source: int, num_samples: int) -> np.ndarray:
+    """A wave that says which it is of, and where."""
+    return (100_000 * index + 20_000 * source + np.arange(num_samples)).astype(np.float32)
 
 
-def features(index: int, frames: int) -> np.ndarray:
-    """Features (T, F) that say which utterance and frame they are of."""
-    number_T1 = 100 * index + np.arange(frames, dtype=np.float32)[:, None]
-    return np.tile(number_T1, NUM_FEATURES)
+def codes_of(index: int, source: int, frames: int) -> np.ndarray:
+    """Codes (T, Q) that do the same."""
+    return 4000 * index + 700 * source + 10 * np.arange(frames)[:, None] + np.arange(Q)
 
 
-def codes_of(index: int) -> np.ndarray:
-    """Codes (N, T, Q) of all sources of an utterance, silence where it has none."""
-    u = UTTERANCES[index]
-    T, residual = LENGTHS[u.id], u.task.options.residual
-    answers = []
-    for number, name in enumerate(sources_of(u.task), start=1):
-        is_there = name in u.answers or name == residual
-        answers.append(numbers(index, number, T) if is_there else np.stack([SILENCE_Q] * T))
-    return np.stack(answers)
+def with_numbers(made: Utterance, index: int, folder: Path) -> Utterance:
+    answers = dict(made.answers)
+    for number, target in enumerate(made.task.targets, start=1):
+        if answers.get(target) == "none.wav":
+            answers[target] = str(folder / f"{made.id}_{target}.wav")
+            write_wav(answers[target], wave_of(index, number, made.num_samples), 16000, FLOAT)
+    wav = str(folder / f"{made.id}.wav")
+    write_wav(wav, wave_of(index, 0, made.num_samples), 16000, FLOAT)
+    return Utterance(made.id, made.task, made.speaker, wav, made.num_samples, answers)
+
+
+FLOAT = Subtype.float_32
 
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory) -> Split:
-    arrays: dict[str, dict[str, np.ndarray]] = {"feats": {}, "codes_wav": {}}
-    for index, u in enumerate(UTTERANCES):
-        T = LENGTHS[u.id]
-        arrays["feats"][u.id] = features(index, T)
-        arrays["codes_wav"][u.id] = numbers(index, 0, T)
-        if u.task.output == "text":
-            continue
-        for source, codes_TQ in zip(sources_of(u.task), codes_of(index), strict=True):
-            if not (codes_TQ == SILENCE_Q).all():
-                arrays.setdefault(f"codes_{source}", {})[u.id] = codes_TQ
-    return write_split(tmp_path_factory.mktemp("dataset"), "train", UTTERANCES, arrays)
+    root = tmp_path_factory.mktemp("dataset")
+    utterances, codes = [], {"wav": {}}
+    for index, (id, frames) in enumerate(FRAMES.items()):
+        made = utterance(id.split("-")[0], id, frames, absent=int(id == "sound-1"))
+        utterances.append(with_numbers(made, index, root / "waves"))
+        codes["wav"][id] = codes_of(index, 0, frames)
+        if made.task.output == "audio":
+            for number, source in enumerate(sources_of(made.task), start=1):
+                if source in made.answers or source == made.task.options.residual:
+                    codes.setdefault(source, {})[id] = codes_of(index, number, frames)
+    return write_split(root, "train", utterances, codes)
 
 
 @pytest.fixture
-def units(vocabulary):
+def units(vocabulary) -> Mapping[str, object]:
     codec = CodecUnits(CODEC, torch.zeros(Q, 1, 1), torch.from_numpy(SILENCE_Q))
     return {"text": TextUnits(vocabulary), "audio": codec}
 
 
-@pytest.fixture
-def dataset(split, units):
-    """A function that makes a dataset with segments of so many frames."""
-
-    def make(segment: int | None = None, tasks=EVERY_TASK) -> AnswerDataset:
-        return AnswerDataset(split, tasks, units, segment)
-
-    return make
+def index_of(id: str) -> int:
+    return list(FRAMES).index(id)
 
 
-def place(dataset: DumpDataset, id: str) -> int:
-    return [u.id for u in dataset.utterances].index(id)
+def example(dataset: WaveDataset, id: str, start: int = 0, num_samples: int | None = None):
+    """A stretch of an utterance, all of it by default."""
+    ids = [u.id for u in dataset.utterances]
+    whole = FRAMES[id] * HOP
+    return dataset[Draw(ids.index(id), 7, 0, start, num_samples or whole)]
 
 
-def example(dataset: DumpDataset, id: str, batch: int = 0):
-    """An utterance as it comes in a batch of the run."""
-    return dataset[Draw(place(dataset, id), batch, row=0)]
+@pytest.mark.parametrize("id", [id for id in FRAMES if id.split("-")[0] not in ("asr", "st")])
+@pytest.mark.parametrize(("first", "samples"), [(0, None), (3, 1600), (2, 999)])
+def test_input_targets_and_codes_are_of_the_same_stretch(split, units, id, first, samples):
+    dataset = AnswerDataset(split, EVERY_TASK, units, CODES)
+    index, num_samples = index_of(id), samples or FRAMES[id] * HOP
+    got = example(dataset, id, first * HOP, num_samples)
+    where = slice(first * HOP, first * HOP + num_samples)
+    frames = slice(first, first + -(-num_samples // HOP))
+    u = dataset.utterances[[u.id for u in dataset.utterances].index(id)]
+    np.testing.assert_array_equal(got.wave_S, wave_of(index, 0, FRAMES[id] * HOP)[where])
+    assert (got.id, got.task, got.number) == (id, u.task, 7)
+    for number, target in enumerate(u.task.targets, start=1):
+        want_S = wave_of(index, number, FRAMES[id] * HOP)[where]
+        if target not in u.answers:
+            want_S = np.zeros(num_samples)
+        np.testing.assert_array_equal(got.target.wave_NS[number - 1], want_S)
+    for number, source in enumerate(sources_of(u.task), start=1):
+        want_TQ = codes_of(index, number, FRAMES[id])[frames]
+        if source not in u.answers and source != u.task.options.residual:
+            want_TQ = np.stack([SILENCE_Q] * len(want_TQ))
+        np.testing.assert_array_equal(got.target.codes_NTQ[number - 1], want_TQ)
 
 
-def draws(dataset: AnswerDataset, id: str, count: int) -> list:
-    """An utterance as it comes in `count` passes over the data."""
-    return [example(dataset, id, batch) for batch in range(count)]
+def test_codes_are_not_read_where_nothing_learns_from_them(split, units, tmp_path):
+    """Nor need they be there: stage 2 has written the codec's fingerprint alone."""
+    (tmp_path / "codec.json").symlink_to(split.dump / "codec.json")
+    dataset = AnswerDataset(Split(split.data, tmp_path, ALL), EVERY_TASK, units, WAVES)
+    assert example(dataset, "sep-1").target.codes_NTQ is None
+    with pytest.raises(AioError, match="codes_.*scp does not exist.*Run stage 2 again"):
+        AnswerDataset(Split(split.data, tmp_path, ALL), EVERY_TASK, units, CODES)
+    with pytest.raises(AioError, match="codes_wav.scp does not exist.*Run stage 2 again"):
+        PretrainingDataset(Split(split.data, tmp_path, ALL), EVERY_TASK, reads_codes=True)
 
 
-@pytest.mark.parametrize("index", [2, 3, 4, 5, 6, 7])
-def test_whole_examples_hold_the_codes_of_every_source_in_the_task_s_order(dataset, index):
-    got = example(dataset(), UTTERANCES[index].id)
-    np.testing.assert_array_equal(got.feats_TF, features(index, LENGTHS[UTTERANCES[index].id]))
-    np.testing.assert_array_equal(got.target, codes_of(index))
-    assert (got.id, got.task) == (UTTERANCES[index].id, UTTERANCES[index].task)
-
-
-def test_an_absent_source_answers_with_the_codec_s_silence(dataset):
-    got = example(dataset(), "sound-1")
-    np.testing.assert_array_equal(got.target[2], np.stack([SILENCE_Q] * 25))
-    cut = example(dataset(segment=8), "sound-1")
-    np.testing.assert_array_equal(cut.target[2], np.stack([SILENCE_Q] * 8))
-
-
-@pytest.mark.parametrize("index", [2, 4, 5, 6, 7])
-def test_codes_are_cut_where_the_features_are(dataset, index):
-    id, codes_NTQ = UTTERANCES[index].id, codes_of(index)
-    feats_TF = features(index, LENGTHS[id])
-    for got in draws(dataset(segment=7), id, 20):
-        start = int(got.feats_TF[0, 0] - feats_TF[0, 0])
-        np.testing.assert_array_equal(got.feats_TF, feats_TF[start : start + 7])
-        np.testing.assert_array_equal(got.target, codes_NTQ[:, start : start + 7])
-
-
-def test_segments_start_anywhere_and_equally_often(dataset):
-    # sep-2 has 11 frames: segments of 8 start at 0, 1, 2 or 3.
-    drawn = draws(dataset(segment=8), "sep-2", 400)
-    first_T = features(3, 11)[:, 0].tolist()
-    starts = Counter(first_T.index(got.feats_TF[0, 0]) for got in drawn)
-    assert starts.keys() == {0, 1, 2, 3}
-    # 100 expected, with a standard deviation of 8.7.
-    assert all(65 < count < 135 for count in starts.values())
-
-
-@pytest.mark.parametrize("segment", [11, 12, None])
-def test_examples_no_longer_than_a_segment_stay_whole(dataset, segment):
-    assert len(example(dataset(segment), "sep-2").feats_TF) == 11
-
-
-def test_text_examples_are_never_cut_and_hold_their_own_language(dataset, vocabulary):
-    for segment in (None, 5):
-        asr, st = (example(dataset(segment), id) for id in ("asr-1", "st-1"))
-        np.testing.assert_array_equal(asr.feats_TF, features(0, 31))
-        np.testing.assert_array_equal(st.feats_TF, features(1, 23))
-        assert asr.target.tolist() == vocabulary.encode("red cat sees dog")
-        assert st.target.tolist() == vocabulary.encode("chat voit chien")
-
-
-def test_lengths_are_known_before_reading(dataset):
-    for segment in (None, 20):
-        examples = dataset(segment)
-        draws = draws_of(range(len(examples)), batch=0)
-        read = [len(examples[draw].feats_TF) for draw in draws]
-        assert examples.num_frames == read
-    # sound-2 has 37 frames, asr-1 31.
-    assert examples.num_frames[place(examples, "sound-2")] == 20
-    assert examples.num_frames[place(examples, "asr-1")] == 31
+def test_text_examples_hold_their_own_language(split, units, vocabulary):
+    dataset = AnswerDataset(split, EVERY_TASK, units, WAVES)
+    asr, st = example(dataset, "asr-1"), example(dataset, "st-1")
+    np.testing.assert_array_equal(st.wave_S, wave_of(1, 0, 23 * HOP))
+    assert asr.target.tolist() == vocabulary.encode("red cat sees dog")
+    assert st.target.tolist() == vocabulary.encode("chat voit chien")
 
 
 def test_pre_training_reads_the_codes_of_the_input_of_every_task(split):
-    dataset = PretrainingDataset(split, EVERY_TASK)
-    for index, u in enumerate(UTTERANCES):
-        got = example(dataset, u.id)
-        np.testing.assert_array_equal(got.feats_TF, features(index, LENGTHS[u.id]))
-        np.testing.assert_array_equal(got.codes_TQ, numbers(index, 0, LENGTHS[u.id]))
+    dataset = PretrainingDataset(split, EVERY_TASK, reads_codes=True)
+    for index, id in enumerate(FRAMES):
+        got = example(dataset, id, HOP, 5 * HOP)
+        np.testing.assert_array_equal(got.wave_S, wave_of(index, 0, 6 * HOP)[HOP:])
+        np.testing.assert_array_equal(got.codes_TQ, codes_of(index, 0, 6)[1:])
         assert got.target is None
+    assert example(PretrainingDataset(split, EVERY_TASK), "sep-1").codes_TQ is None
 
 
-def test_only_the_chosen_tasks_are_read(dataset):
-    chosen = dataset(tasks=named("sep", "st"))
+def test_what_can_be_cut_is_for_stage_4_a_question_of_the_answer(split, units):
+    of_answers = AnswerDataset(split, EVERY_TASK, units, WAVES)
+    cut = [task.name for task in EVERY_TASK if of_answers.can_be_cut(task)]
+    assert cut == ["sep", "enh", "sound", "music"]
+    assert all(map(PretrainingDataset(split, EVERY_TASK).can_be_cut, EVERY_TASK))
+
+
+def test_only_the_chosen_tasks_are_read(split, units):
+    chosen = AnswerDataset(split, named("sep", "st"), units, WAVES)
     assert [u.id for u in chosen.utterances] == ["sep-1", "sep-2", "st-1"]
     assert len(chosen) == 3
-    assert chosen.num_frames == [29, 11, 23]
 
 
-@pytest.mark.parametrize("name", ["utt2num_frames", "feats.scp", "codes_spk2.scp"])
-def test_a_missing_file_of_the_dump_is_named(split, units, tmp_path, name):
-    for path in split.dump.iterdir():
-        if path.name != name:
-            (tmp_path / path.name).symlink_to(path)
-    with pytest.raises(AioError, match=rf"{name} does not exist. Run stage 2"):
-        AnswerDataset(Split(split.data, Path(tmp_path), ALL), EVERY_TASK, units)
+def test_a_wave_that_has_vanished_is_named_with_its_utterance(split, units, tmp_path):
+    made = utterance("asr", "asr-9", 5)
+    gone = write_split(tmp_path, "train", [made])
+    dataset = AnswerDataset(gone, named("asr"), units, WAVES)
+    with pytest.raises(AioError, match="asr-9: audio file none.wav does not exist"):
+        dataset[Draw(0, 0, 0, 0, 5 * HOP)]
+
+
+class Pairs(MixingRule):
+    """Two stretches of one file."""
+
+    path = ""
+
+    def pieces(self, rng: np.random.Generator, num_samples: int) -> list[Piece]:
+        source = Source("a", "ann", self.path, 5000)
+        return [Piece(source, "spk1", 0, num_samples), Piece(source, "spk2", 500, num_samples)]
+
+
+def test_a_drawn_mixture_is_rendered_with_its_sources_and_without_codes(split, units):
+    sep = ALL["sep"]
+    rule = Pairs(Pairs.Config(), sep, SourceFolders(split.data.parent, ALL, 16000))
+    [first] = [u for u in split.utterances([ALL["asr"]])]
+    rule.path = first.wav
+    dataset = AnswerDataset(split, EVERY_TASK, units, CODES, {"sep": rule})
+    drawn = rule.draw(np.random.default_rng(0), 700)
+    got = dataset[Draw(NO_UTTERANCE, 4, 2, 0, 700, drawn)]
+    np.testing.assert_allclose(got.wave_S, got.target.wave_NS.sum(0), rtol=1e-5)
+    wave_S = wave_of(0, 0, 1200)
+    ratio = got.target.wave_NS[1, 1:] / got.target.wave_NS[0, 1:]
+    np.testing.assert_allclose(ratio, wave_S[501:1200] / wave_S[1:700], rtol=1e-4)
+    assert got.target.codes_NTQ is None
+    assert (got.task, got.number) == (sep, 4)
+
+
+def test_a_task_may_be_without_utterances_where_its_mixtures_are_made(tmp_path, units):
+    only = write_split(tmp_path, "train", [utterance("asr", "asr-1", 5)])
+    rule = Pairs(Pairs.Config(), ALL["sep"], SourceFolders(only.data.parent, ALL, 16000))
+    dataset = AnswerDataset(only, named("asr", "sep"), units, WAVES, {"sep": rule})
+    assert [u.id for u in dataset.utterances] == ["asr-1"]
+    with pytest.raises(AioError, match="has no utterance of task sep"):
+        AnswerDataset(only, named("asr", "sep"), units, WAVES)

@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from tiny import (
     AIO_OVERRIDES,
+    CODEC,
     SSL_OVERRIDES,
     TASKS,
     tiny_batch,
@@ -19,12 +21,12 @@ from tiny import (
     write_dump,
 )
 from tiny_training import aio_module, corpus_in, last_state, recorded, ssl_module
-from torch.utils.data import DataLoader
 
-from aio_toolkit.config import load_config
-from aio_toolkit.data.sampler import Draw, Schedule, TaskBatchSampler, draws_of
-from aio_toolkit.models.batch import Batch, collate
+from aio_toolkit.config import from_values, load_config
+from aio_toolkit.data.sampler import Material, Schedule, TaskBatchSampler
+from aio_toolkit.models.batch import Batch
 from aio_toolkit.training.adapt import Adaptation, adapt
+from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import AnswerDataset
 from aio_toolkit.training.draws import forked, seed_of, seed_step
 from aio_toolkit.training.module import TrainingModule
@@ -95,61 +97,74 @@ def test_a_fork_gives_the_generators_back_after_an_error():
 
 # --- examples ---
 
+MIXING = {"sep": {"kind": "speakers", "speakers": {"sources": ["train:asr"], "share": 0.5}}}
+
 
 @pytest.fixture(scope="module")
-def cut(tmp_path_factory, vocabulary) -> AnswerDataset:
-    """Utterances of 20 frames or more, of which those of sep are cut to seven."""
+def data(tmp_path_factory, vocabulary) -> TaskDataModule:
+    """Utterances of 20 frames or more; those of sep are cut to seven, and half are mixtures."""
     root = tmp_path_factory.mktemp("cut")
     write_dump(root)
-    return AnswerDataset(corpus_in(root).train, TASKS, units_of(vocabulary), segment=7, seed=3)
+    values = {"seconds": {"asr": 1.0, "sep": 1.0}, "segment_seconds": 0.14, "mixing": MIXING}
+    config, corpus = from_values(TaskDataModule.Config, values, "data"), corpus_in(root)
+    rules = config.rules(corpus, CODEC.grid)
+    wanted = dict.fromkeys(("text", "audio"), frozenset())
+    units = units_of(vocabulary)
+    train = AnswerDataset(corpus.train, TASKS, units, wanted, rules)
+    dev = AnswerDataset(corpus.dev, TASKS, units, wanted)
+    return TaskDataModule(config, train, dev, TASKS, seed=3)
 
 
-def sep_in(dataset: AnswerDataset) -> int:
-    return [u.task.name for u in dataset.utterances].index("sep")
+def batches_with(data: TaskDataModule, workers: int, **trainer: int) -> list[Batch]:
+    """The batches of a process of a run of eight."""
+    alone = {"global_step": 0, "global_rank": 0, "world_size": 1, "accumulate_grad_batches": 1}
+    data.trainer = SimpleNamespace(**{"max_steps": 8, **alone, **trainer})
+    data.config.num_workers = workers
+    return list(data.train_dataloader())
 
 
-def test_a_segment_depends_on_seed_batch_and_row_and_on_no_other_draw(cut):
-    draw = Draw(sep_in(cut), batch=5, row=2)
-    first = cut[draw].feats_TF
-    torch.rand(3)
-    assert (cut[draw].feats_TF == first).all()
+def assert_same(one: list[Batch], other: list[Batch]) -> None:
+    for mine, theirs in zip(one, other, strict=True):
+        assert (mine.ids, mine.number) == (theirs.ids, theirs.number)
+        assert torch.equal(mine.wave_BS, theirs.wave_BS)
+        assert torch.equal(mine.targets["sep"].wave_BNS, theirs.targets["sep"].wave_BNS)
 
 
-@pytest.mark.parametrize("vary", ["batch", "row", "seed"])
-def test_segments_of_other_batches_rows_and_seeds_start_elsewhere(cut, monkeypatch, vary):
-    starts = set()
-    for number in range(20):
-        monkeypatch.setattr(cut, "seed", number if vary == "seed" else 3)
-        batch, row = (number if vary == name else 1 for name in ("batch", "row"))
-        starts.add(cut[Draw(sep_in(cut), batch, row)].feats_TF[0, 0])
-    assert len(starts) > 5
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_make_the_examples_that_the_training_process_itself_makes(data, workers):
+    assert_same(batches_with(data, workers), batches_with(data, 0))
 
 
-def test_workers_cut_what_the_training_process_itself_cuts(cut):
-    batches = [draws_of([sep_in(cut)] * 3, number) for number in range(4)]
-    join = partial(collate, tasks=TASKS)
-    own, theirs = (
-        list(DataLoader(cut, batch_sampler=batches, collate_fn=join, num_workers=workers))
-        for workers in (0, 2)
-    )
-    for mine, other in zip(own, theirs, strict=True):
-        assert torch.equal(mine.feats_BTF, other.feats_BTF)
-        assert torch.equal(mine.targets["sep"], other.targets["sep"])
+@pytest.mark.parametrize("start", [1, 5])
+def test_a_restart_goes_on_with_the_examples_that_were_next(data, start):
+    assert_same(batches_with(data, 0, global_step=start), batches_with(data, 0)[start:])
+
+
+def test_two_processes_take_turns_at_what_one_that_accumulates_gets(data):
+    ranks = [batches_with(data, 0, max_steps=4, global_rank=r, world_size=2) for r in (0, 1)]
+    in_turns = [batch for pair in zip(*ranks, strict=True) for batch in pair]
+    assert_same(in_turns, batches_with(data, 0, max_steps=4, accumulate_grad_batches=2))
+
+
+def test_examples_of_every_batch_are_new(data):
+    """Cut elsewhere, or mixed anew; by chance a stretch of one of six utterances comes back."""
+    rows = [row_S for batch in batches_with(data, 0) for row_S in batch.targets["sep"].wave_BNS]
+    assert len({tuple(row_NS[:, 300].tolist()) for row_NS in rows}) > 0.9 * len(rows)
+
+
+def test_statistics_see_the_batches_that_training_sees(data):
+    assert_same(list(data.first_batches(3)), batches_with(data, 0)[:3])
 
 
 @pytest.mark.parametrize(("rank", "num_ranks", "start"), [(0, 1, 0), (1, 3, 0), (2, 3, 4)])
 def test_batches_are_numbered_over_the_run_and_all_ranks(rank, num_ranks, start):
     schedule = Schedule(9, seed=0, start=start, rank=rank, num_ranks=num_ranks)
-    batches = list(TaskBatchSampler(["a"] * 5, [7] * 5, {"a": 15}, schedule))
+    material = Material(["a"] * 5, [7] * 5, {}, hop=1)
+    batches = list(TaskBatchSampler(material, {"a": 15}, schedule))
     wanted = list(range(start * num_ranks + rank, 9 * num_ranks, num_ranks))
     assert [{draw.batch for draw in batch} for batch in batches] == [{n} for n in wanted]
     for batch in batches:
         assert [draw.row for draw in batch] == list(range(len(batch)))
-
-
-def test_a_batch_knows_its_number(cut):
-    draws = draws_of(range(4), batch=17)
-    assert collate([cut[draw] for draw in draws], TASKS).number == 17
 
 
 # --- steps ---
@@ -224,7 +239,11 @@ def test_all_micro_batches_and_ranks_of_a_step_skip_the_same_blocks(vocabulary, 
 # --- runs ---
 
 OF_RUN = [option for option in SSL_OVERRIDES if option.split(".")[0] in ("optim", "trainer")]
-BATCHES = ["data.seconds={asr: 1.0, sep: 1.0}", "data.segment_seconds=0.2"]
+BATCHES = [
+    "data.seconds={asr: 1.0, sep: 1.0}",
+    "data.segment_seconds=0.2",
+    "data.mixing.sep={kind: speakers, speakers: {sources: ['train:asr'], share: 0.5}}",
+]
 # All that is drawn: spans, distractors; noise of the gates, told classes, segments, dropped blocks.
 SHORT = ["trainer.max_steps=4", "trainer.checkpoint_every=1"]
 SSL = [
@@ -292,8 +311,7 @@ def seeds_of(module: type[TrainingModule], monkeypatch) -> set[int]:
     original, seeds = module.training_step, set()
 
     def spy(self, batch, index):
-        dataset = self.trainer.datamodule.train
-        seeds.update({self.seed, getattr(dataset, "seed", self.seed)})
+        seeds.update({self.seed, self.trainer.datamodule.seed})
         return original(self, batch, index)
 
     monkeypatch.setattr(module, "training_step", spy)

@@ -1,6 +1,5 @@
 """One training run, of a model that counts: what it keeps, resumes from, clips and refuses."""
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +10,12 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from tiny import SSL_OVERRIDES
 from torch import nn
 from torch.utils.data import DataLoader
 
-from aio_toolkit.config import load_config
 from aio_toolkit.errors import AioError
 from aio_toolkit.training import fit
-from aio_toolkit.training.pretrain import PretrainModule
-
-
-def config(*more: str) -> PretrainModule.Config:
-    return load_config(PretrainModule.Config, None, [*SSL_OVERRIDES, *more])
+from aio_toolkit.training.run import Run
 
 
 @dataclass
@@ -72,7 +65,7 @@ def count(out: Path, module: Counter, **options) -> float:
         "accelerator": "cpu",
         "enable_progress_bar": False,
     }
-    checkpoint = fit.fit(module, Nothing(), CounterConfig(trainer | options), out)
+    checkpoint = fit.fit(module, Nothing(), Run(CounterConfig(trainer | options), out))
     fit.load_weights(module, checkpoint)
     return module.weight.item()
 
@@ -165,50 +158,3 @@ def test_a_callback_that_cannot_be_made_is_named(tmp_path, spec):
 def test_a_run_without_an_end_is_refused(tmp_path, options):
     with pytest.raises(AioError, match=r"'trainer\.max_steps' has no value"):
         count(tmp_path, Counter([1.0]), **options)
-
-
-def test_a_claimed_folder_holds_the_configuration(tmp_path):
-    fit.claim(tmp_path, config("optim.lr=0.5"))
-    assert load_config(PretrainModule.Config, tmp_path / "config.yaml") == config("optim.lr=0.5")
-    fit.claim(tmp_path, config("optim.lr=0.5"))
-
-
-@pytest.mark.parametrize(
-    ("option", "difference"),
-    [
-        ("optim.lr=0.5", "optim.lr: 0.001 there, 0.5 now"),
-        ("model.masking.span=3", "model.masking.span: 8 there, 3 now"),
-        ("data.seconds.sep=2.0", "data.seconds.sep: 1.0 there, 2.0 now"),
-        ("data.seconds.st=2.0", "data.seconds.st: None there, 2.0 now"),
-        ("trainer.precision=64-true", "trainer.precision: None there, 64-true now"),
-        ("trainer.max_steps=9", "trainer.max_steps: 8 there, 9 now"),
-    ],
-)
-def test_a_claim_with_another_configuration_names_the_first_difference(
-    tmp_path, option, difference
-):
-    fit.claim(tmp_path, config())
-    with pytest.raises(AioError, match=re.escape(f"({difference})")):
-        fit.claim(tmp_path, config(option))
-
-
-@pytest.mark.parametrize("key", ["accelerator=gpu", "devices=4", "enable_progress_bar=true"])
-def test_a_run_may_move_to_other_hardware(tmp_path, key):
-    fit.claim(tmp_path, config())
-    fit.claim(tmp_path, config(f"trainer.{key}"))
-
-
-def test_a_run_is_finished_when_its_product_is_there(tmp_path, capsys):
-    product = tmp_path / "model.pt"
-    fit.claim(tmp_path, config())
-    assert not fit.is_finished(product, config())
-    product.touch()
-    assert fit.is_finished(product, config())
-    assert "model.pt is finished: nothing to do" in capsys.readouterr().out
-
-
-def test_the_product_of_another_run_is_not_taken_for_this_one_s(tmp_path):
-    fit.claim(tmp_path, config())
-    (tmp_path / "model.pt").touch()
-    with pytest.raises(AioError, match="optim.lr: 0.001 there, 0.5 now"):
-        fit.is_finished(tmp_path / "model.pt", config("optim.lr=0.5"))

@@ -1,11 +1,12 @@
 """Stage 4 from dump to model: its balance, its routing in the log, its segments, its restarts."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import AIO_OVERRIDES, CODEC, SSL_OVERRIDES, named, write_dump
+from tiny import AIO_OVERRIDES, CODEC, HOP, SSL_OVERRIDES, named, write_dump
 from tiny_training import corpus_in, curve, last_state, logged
 
 from aio_toolkit.answers.audio import CodecUnits
@@ -19,6 +20,7 @@ from aio_toolkit.training.selection import DevScore
 
 BOTH = "data.seconds={asr: 1.0, st: 1.0}"
 LAYER = "block1.feed_forward"
+CODES = "model.heads.audio.paths.classes.weight=0.3"
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +195,24 @@ def test_a_dump_of_another_codec_than_the_encoder_s_is_refused(root, units):
     original = path.read_text()
     path.write_text(original.replace('"0f"', '"aa"'))
     try:
-        with pytest.raises(AioError, match="codes in .*dump.*weights_sha256 is aa, expected 0f"):
+        with pytest.raises(AioError, match="dump.*weights_sha256 is aa, expected 0f"):
             train(root, units, "foreign", BOTH)
     finally:
         path.write_text(original)
+
+
+@pytest.mark.parametrize("changed", ["units", "encoder"])
+def test_units_and_an_encoder_made_anew_are_noticed(root, units, tmp_path, changed):
+    own_units, ssl = tmp_path / "units", tmp_path / "ssl"
+    shutil.copytree(units, own_units)
+    shutil.copytree(root / "ssl", ssl)
+    config = load_config(MultitaskModule.Config, None, [*AIO_OVERRIDES, BOTH])
+    folders = Folders(ssl, own_units, tmp_path / "exp")
+    train_multitask(config, corpus_in(root), folders)
+    path = ssl / "model.pt" if changed == "encoder" else own_units / "text" / "tokens.txt"
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(AioError, match=f"exp was begun before {path} changed"):
+        train_multitask(config, corpus_in(root), folders)
 
 
 def test_task_weights_scale_the_losses_that_they_name(root, units):
@@ -227,12 +243,15 @@ def test_segments_are_cut_in_training_and_not_in_validation(tmp_path, monkeypatc
     options = [option for option in SSL_OVERRIDES if not option.startswith("data")]
     short = ("trainer.max_steps=2", "trainer.val_check_interval=2")
     pretrain_on(tmp_path, [*options, seconds, *short])
-    train(tmp_path, tmp_path / "units", "exp", seconds, *short, "data.segment_seconds=0.2")
-    assert {batch.feats_BTF.shape[1] for batch in batches["training_step"]} == {10}
-    assert min(batch.lengths_B.min() for batch in batches["validation_step"]) >= 20
+    train(tmp_path, tmp_path / "units", "exp", seconds, *short, "data.segment_seconds=0.2", CODES)
+    assert {batch.wave_BS.shape[1] for batch in batches["training_step"]} == {10 * HOP}
+    assert min(batch.samples_B.min() for batch in batches["validation_step"]) > 19 * HOP
     for batch in (*batches["training_step"], *batches["validation_step"]):
-        of_third_BTQ = batch.targets["sound"][:, 2]
-        for row, length in zip(of_third_BTQ, batch.lengths_B, strict=True):
+        # The third sound is not there.
+        assert batch.targets["sound"].wave_BNS[:, 2].abs().max() == 0
+        of_third_BTQ = batch.targets["sound"].codes_BNTQ[:, 2]
+        for row, samples in zip(of_third_BTQ, batch.samples_B.tolist(), strict=True):
+            length = -(-samples // HOP)
             assert torch.equal(row[:length], silence_Q.expand(length, 2))
 
 

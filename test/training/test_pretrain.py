@@ -4,26 +4,26 @@ import csv
 import dataclasses
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from tiny import CODEC, FRONT_END, NUM_LATENTS, SSL_OVERRIDES, TASKS, TASKS_YAML, write_dump
+from tiny import CODEC, HOP, SSL_OVERRIDES, TASKS, TASKS_YAML, write_dump
 from tiny_training import corpus_in, curve, last_state
 
 from aio_toolkit.config import load_config
-from aio_toolkit.dump.fingerprints import Provenance
 from aio_toolkit.errors import AioError
 from aio_toolkit.models import masking
 from aio_toolkit.models.checkpoint import load_ssl
-from aio_toolkit.training import fit
+from aio_toolkit.training import run as of_run
+from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import PretrainingDataset
-from aio_toolkit.training.pretrain import PretrainModule, pretrain
+from aio_toolkit.training.pretrain import STATISTICS_BATCHES, PretrainModule, pretrain
 
 
 def config(*more: str) -> PretrainModule.Config:
@@ -82,9 +82,8 @@ def test_the_rate_of_every_step_follows_warm_up_and_cosine(tmp_path):
 
 def test_validation_loss_falls_on_data_with_structure(tmp_path):
     four_codes = dataclasses.replace(CODEC, codebook_size=4)
-    provenance = Provenance(four_codes, FRONT_END)
-    write_dump(tmp_path, predictable=True, num=24, provenance=provenance)
-    options = ("trainer.max_steps=40", "trainer.val_check_interval=10", "optim.lr=0.01")
+    write_dump(tmp_path, predictable=True, num=24, codec=four_codes)
+    options = ("trainer.max_steps=80", "trainer.val_check_interval=20", "optim.lr=0.01")
     run(tmp_path, "exp", *options)
     losses = list(curve(tmp_path / "exp", "val/loss").values())
     assert len(losses) == 4
@@ -115,6 +114,18 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path):
         run(tmp_path, "exp", "optim.lr=0.5")
 
 
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_data_that_have_changed_are_noticed_and_the_remedy_works(tmp_path, split):
+    write_dump(tmp_path)
+    run(tmp_path, "exp")
+    wave = next((tmp_path / "waves").glob(f"asr-{split}-*.wav"))
+    wave.write_bytes(wave.read_bytes() + b"  ")
+    with pytest.raises(AioError, match=f"exp was begun before .*data/{split} changed. Delete"):
+        run(tmp_path, "exp")
+    shutil.rmtree(tmp_path / "exp")
+    run(tmp_path, "exp")
+
+
 def test_unknown_trainer_keys_are_named(tmp_path):
     write_dump(tmp_path)
     with pytest.raises(AioError, match="trainer.max_stepz'. Did you mean 'trainer.max_steps'"):
@@ -127,7 +138,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_a_remedy(tmp_path, monke
 
     def poisoned(self, batch, index):
         if index == 3:
-            batch.feats_BTF[:] = float("nan")
+            batch.wave_BS[:] = float("nan")
         return original(self, batch, index)
 
     monkeypatch.setattr(PretrainModule, "training_step", poisoned)
@@ -148,13 +159,13 @@ def test_precision_auto_is_what_the_machine_is_fast_at(
         return original(self, batch, index)
 
     monkeypatch.setattr(PretrainModule, "training_step", spy)
-    monkeypatch.setattr(fit, "multiplies_bfloat16", lambda device: has_bfloat16)
+    monkeypatch.setattr(of_run, "multiplies_bfloat16", lambda device: has_bfloat16)
     run(tmp_path, "exp", "trainer.precision=auto", "trainer.max_steps=1")
     assert used == [precision]
 
 
 def test_a_stage_asked_for_too_early_names_the_one_before(tmp_path):
-    with pytest.raises(AioError, match="Run stage 1"):
+    with pytest.raises(AioError, match=r"data/train has no wav.scp.*Run stage 1"):
         run(tmp_path, "exp")
 
 
@@ -187,16 +198,30 @@ def test_kill_9_in_the_middle_loses_nothing_before_the_last_checkpoint(tmp_path)
     assert min(int(row["step"]) for row in rows if row.get("train/loss")) >= reached
 
 
-@pytest.mark.parametrize(("has_latents", "scaled"), [(True, NUM_LATENTS), (False, 0)])
-def test_the_codec_s_latents_are_scaled_where_the_features_hold_them(tmp_path, has_latents, scaled):
-    front_end = dataclasses.replace(FRONT_END, codec_latents=has_latents)
-    write_dump(tmp_path, provenance=Provenance(CODEC, front_end))
-    run(tmp_path, "exp", "trainer.max_steps=1", "latent_scale=0.25")
-    loaded = load_ssl(tmp_path / "exp" / "model.pt")
-    dataset = PretrainingDataset(corpus_in(tmp_path).train, TASKS)
-    frames_NF = np.concatenate([dataset.feats[u.id] for u in dataset.utterances])
-    normalised_NF = loaded.encoder.normalise(torch.from_numpy(frames_NF))
-    wanted = [1.0] * (frames_NF.shape[1] - scaled) + [0.25] * scaled
-    torch.testing.assert_close(normalised_NF.std(0), torch.tensor(wanted), atol=1e-4, rtol=0)
-    assert loaded.provenance.front_end == front_end
-    assert loaded.provenance.codec == CODEC
+def test_features_are_normalised_by_the_statistics_of_the_first_batches_drawn(tmp_path):
+    write_dump(tmp_path)
+    settings = config("trainer.max_steps=1")
+    run(tmp_path, "exp", "trainer.max_steps=1")
+    front_end = load_ssl(tmp_path / "exp" / "model.pt").encoder.front_end
+    corpus = corpus_in(tmp_path)
+    dataset = PretrainingDataset(corpus.train, TASKS)
+    batches = TaskDataModule(settings.data, dataset, dataset, TASKS, settings.seed)
+    pairs = [(b.wave_BS, b.samples_B) for b in batches.first_batches(STATISTICS_BATCHES)]
+    frames = []
+    for wave_BS, samples_B in pairs:
+        features_BTF = front_end.extract(wave_BS, samples_B)["log_mel"]
+        frames += [
+            row_TF[: -(-n // HOP)] for row_TF, n in zip(features_BTF, samples_B, strict=True)
+        ]
+    frames_NF = torch.cat(frames)
+    torch.testing.assert_close(front_end.mean_F, frames_NF.mean(0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(front_end.std_F, frames_NF.std(0), atol=1e-3, rtol=1e-3)
+
+
+def test_an_objective_without_codes_needs_none(tmp_path):
+    write_dump(tmp_path)
+    for path in (tmp_path / "dump").rglob("codes_*"):
+        path.unlink()
+    run(tmp_path, "exp", "trainer.max_steps=1", "model.objective.kind=best_rq")
+    with pytest.raises(AioError, match=r"codes_wav\.scp"):
+        run(tmp_path, "other", "trainer.max_steps=1", "model.objective.kind=masked_codes")

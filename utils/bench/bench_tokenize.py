@@ -23,8 +23,9 @@ from aio_toolkit.codec.base import Codec, load_codec
 from aio_toolkit.codec.dac import Dac
 from aio_toolkit.codec.dac_model import build_dac, read_folder, save_dac
 from aio_toolkit.codec.losses import si_sdr
-from aio_toolkit.data.audio import read_audio, write_wav
+from aio_toolkit.data.audio import read_audio
 from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.dump.arks import ArkReader
 from aio_toolkit.precision import multiplies_bfloat16
 from aio_toolkit.tasks import load_tasks
@@ -32,7 +33,8 @@ from aio_toolkit.tasks import load_tasks
 SAMPLE_RATE = 16000
 REPO = Path(__file__).resolve().parents[2]
 TASKS_CONFIG = REPO / "egs/TEMPLATE/conf/tasks.yaml"
-FRONTEND = "log_mel: false\ncodec_latents: true\n"
+# An objective that learns from the codes of inputs, so that stage 2 makes them.
+SSL_CONFIG = "model: {objective: {kind: masked_codes}}\n"
 # Times the audio for the small codec, so that its time too is spent on audio and not on starting.
 SMALL_CODEC_GETS = 5
 # Files whose codes and audio are compared.
@@ -101,7 +103,7 @@ def make_audio(root: Path, seconds: float) -> float:
     utterances: list[Utterance] = []
     total = 0.0
     root.mkdir(parents=True)
-    (root / "frontend.yaml").write_text(FRONTEND)
+    (root / "train_ssl.yaml").write_text(SSL_CONFIG)
     while total < seconds:
         wave_S = gliding_tone(rng)
         id = f"asr-{len(utterances):04d}"
@@ -135,7 +137,7 @@ def compare(case: Case, num_jobs: int) -> str:
     for precision in precisions:
         out = case.root / precision
         ours = timed(our_command(case, out, precision, num_jobs))
-        codes = ArkReader(out / "codes_wav.scp", integers=True)
+        codes = ArkReader(out / "codes_wav.scp")
         found = difference(package, load_codec(case.codec), codes, case.root)
         speed, ratio = case.seconds / ours, theirs / ours
         line += f"; {precision} {speed:.1f} x ({ratio:.2f} times dac encode), "
@@ -162,10 +164,10 @@ def our_command(case: Case, out: Path, precision: str, num_jobs: int) -> list[st
     """`encode_data` of the same files."""
     options = {
         "--codec": case.codec,
-        "--frontend": case.root / "frontend.yaml",
+        "--ssl_config": case.root / "train_ssl.yaml",
         "--tasks_config": TASKS_CONFIG,
         "--data": case.root / "data",
-        "--out": out,
+        "--dump": out,
         "--nj": num_jobs,
         "--precision": precision,
     }
@@ -198,7 +200,7 @@ def difference(package: torch.nn.Module, codec: Codec, codes: ArkReader, root: P
         reference_1S = read_audio(str(root / "audio" / f"{id}.wav"), SAMPLE_RATE)[None]
         theirs_1TQ = package_codes(package, reference_1S, 1)
         threaded_1TQ = package_codes(package, reference_1S, num_threads)
-        ours_1TQ = torch.from_numpy(codes[id])[None]
+        ours_1TQ = torch.from_numpy(codes[id]).long()[None]
         changed.append((ours_1TQ != theirs_1TQ).float().mean().item())
         noise.append((threaded_1TQ != theirs_1TQ).float().mean().item())
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.codec.base import Codec
-from aio_toolkit.heads.paths.base import CodePath, SourceFrames
+from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.loss import Loss
 
 # Probability that a source is told its true coarser codes in a training step.
@@ -34,15 +34,17 @@ class ClassPath(CodePath):
     >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 3, 16, 4)
     >>> units = CodecUnits(codec, torch.randn(3, 16, 4), torch.zeros(3, dtype=torch.long))
     >>> path = ClassPath(ClassPath.Config(num_codebooks=2), 8, units)
-    >>> valid_BT = torch.ones(1, 5, dtype=torch.bool)
-    >>> frames = SourceFrames(torch.randn(1, 2, 5, 8), torch.randn(1, 5, 4), valid_BT)
-    >>> path.argmax_codes(frames).shape, path.soft_latents(frames).shape
+    >>> waves = torch.zeros(1, 1600), torch.tensor([1600])
+    >>> sources = SourceFrames(torch.randn(1, 2, 5, 8), torch.tensor([5]), *waves)
+    >>> path.argmax_codes(sources).shape, path.soft_latents(sources).shape
     (torch.Size([1, 2, 5, 2]), torch.Size([1, 2, 5, 4]))
-    >>> sorted(path.loss(frames, torch.randint(16, (1, 2, 5, 3))).figures)
+    >>> references = References(torch.zeros(1, 2, 1600), torch.randint(16, (1, 2, 5, 3)))
+    >>> sorted(path.loss(sources, references).figures)
     ['accuracy_q0', 'accuracy_q1', 'codes']
     """
 
     modes = ("argmax", "soft")
+    learns_from_codes = True
     embedding_QVC: torch.Tensor
     codebook_weight_Q: torch.Tensor
 
@@ -83,13 +85,14 @@ class ClassPath(CodePath):
 
     @override
     @torch.no_grad()
-    def costs(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> torch.Tensor:
+    def costs(self, sources: SourceFrames, references: References) -> torch.Tensor:
         """Weighted cross-entropy of the marginal distributions, summed over frames."""
+        target_BNTQ = references.codes()
         B, N = target_BNTQ.shape[:2]
-        valid_B1T1 = frames.valid_BT[:, None, :, None]
-        cost_BNM = frames.g_BNTD.new_zeros(B, N, N)
+        valid_B1T1 = sources.valid_BT[:, None, :, None]
+        cost_BNM = sources.g_BNTD.new_zeros(B, N, N)
         for q, classifier in enumerate(self.classifiers):
-            logit_BNTV = classifier(frames.g_BNTD).float()
+            logit_BNTV = classifier(sources.g_BNTD).float()
             log_prob_BNTV = logit_BNTV.log_softmax(-1)
             log_prob_BNTV = log_prob_BNTV * valid_B1T1
 
@@ -103,16 +106,17 @@ class ClassPath(CodePath):
         return cost_BNM
 
     @override
-    def loss(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> Loss:
+    def loss(self, sources: SourceFrames, references: References) -> Loss:
         """Cross-entropy of the real frames' codes, weighted over codebooks.
 
         Rows have a loss of their own in evaluation alone, as it takes another pass over the logits.
         """
+        target_BNTQ = references.codes()
         # Only the real frames are classified: the classifiers are the costliest layers of the head.
-        valid_B1T = frames.valid_BT[:, None]
-        real_BNT = valid_B1T.expand(-1, frames.num_sources, -1)
+        valid_B1T = sources.valid_BT[:, None]
+        real_BNT = valid_B1T.expand(-1, sources.num_sources, -1)
         told_M1 = _draw_told(real_BNT)[:, None]
-        state_MD = frames.g_BNTD[real_BNT]
+        state_MD = sources.g_BNTD[real_BNT]
         codes = target_BNTQ[real_BNT].unbind(1)
 
         losses, figures = [], {}
@@ -140,20 +144,23 @@ class ClassPath(CodePath):
         return Loss(total, figures, rows_B)
 
     @override
-    def waves(self, frames: SourceFrames, codec: Codec, mode: str) -> torch.Tensor:
+    def outputs(
+        self, sources: SourceFrames, codec: Codec | None, mode: str
+    ) -> dict[str, torch.Tensor]:
         """Waves of the most likely codes, or of the latents that are expected."""
-        B, N = frames.g_BNTD.shape[:2]
+        if codec is None:
+            return {}
         if mode == "argmax":
-            codes_BNTQ = self.argmax_codes(frames)
+            codes_BNTQ = self.argmax_codes(sources)
             waves_MS = codec.decode(codes_BNTQ.flatten(0, 1))
         else:
-            latents_BNTC = self.soft_latents(frames)
+            latents_BNTC = self.soft_latents(sources)
             waves_MS = codec.decode_latents(latents_BNTC.flatten(0, 1))
-        return waves_MS.unflatten(0, (B, N))
+        return {"codec": waves_MS.unflatten(0, sources.g_BNTD.shape[:2])}
 
-    def argmax_codes(self, frames: SourceFrames) -> torch.Tensor:
+    def argmax_codes(self, sources: SourceFrames) -> torch.Tensor:
         """Most likely codes (B, N, T, Q), each codebook given the choices before it."""
-        state_BNTD = frames.g_BNTD
+        state_BNTD = sources.g_BNTD
         codes: list[torch.Tensor] = []
         for q, classifier in enumerate(self.classifiers):
             if q > 0:
@@ -166,12 +173,12 @@ class ClassPath(CodePath):
             codes.append(code_BNT)
         return torch.stack(codes, -1)
 
-    def soft_latents(self, frames: SourceFrames) -> torch.Tensor:
+    def soft_latents(self, sources: SourceFrames) -> torch.Tensor:
         """Expected latent (B, N, T, C) under the marginal distribution of every codebook."""
         latents = []
         for q, classifier in enumerate(self.classifiers):
             # Without context: an expectation has no choices before it.
-            logit_BNTV = classifier(frames.g_BNTD).float()
+            logit_BNTV = classifier(sources.g_BNTD).float()
             probability_BNTV = logit_BNTV.softmax(-1)
             latent_BNTC = probability_BNTV @ self.embedding_QVC[q]
             latents.append(latent_BNTC)

@@ -13,7 +13,7 @@ from torch import nn
 
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.codec.base import Codec
-from aio_toolkit.heads.paths.base import CodePath, SourceFrames
+from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.loss import Loss
 
 # Energy, as a share of the mixture's, below which a target is as good as silent.
@@ -23,20 +23,24 @@ FLOOR = 1e-2
 class LatentPath(CodePath):
     """A mask on the mixture's latent plus a remainder.
 
-    It knows how near two codes are, which classes do not, and what it leaves alone of the mixture
-    keeps its phase.
+    The front end `codec_latents` tells it the mixture's latent. It knows how near two codes are,
+    which classes do not, and what it leaves alone of the mixture keeps its phase.
 
     >>> from aio_toolkit.codec.base import CodecFingerprint
     >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 4)
     >>> units = CodecUnits(codec, torch.randn(2, 16, 4), torch.zeros(2, dtype=torch.long))
     >>> path = LatentPath(LatentPath.Config(), 8, units)
-    >>> valid_BT = torch.ones(1, 5, dtype=torch.bool)
-    >>> frames = SourceFrames(torch.randn(1, 2, 5, 8), torch.ones(1, 5, 4), valid_BT)
-    >>> path.latents(frames)[0, 0, 0]  # it starts from even shares of the mixture
+    >>> wave_BS, features = torch.zeros(1, 1600), {"codec_latents": torch.ones(1, 5, 4)}
+    >>> sources = SourceFrames(
+    ...     torch.randn(1, 2, 5, 8), torch.tensor([5]), wave_BS, torch.tensor([1600]), features
+    ... )
+    >>> path.latents(sources)[0, 0, 0]  # it starts from even shares of the mixture
     tensor([0.5000, 0.5000, 0.5000, 0.5000], grad_fn=<SelectBackward0>)
     """
 
     modes = ("latent",)
+    learns_from_codes = True
+    reads = ("codec_latents",)
     embedding_QVC: torch.Tensor
 
     @dataclass
@@ -61,18 +65,19 @@ class LatentPath(CodePath):
 
     @override
     @torch.no_grad()
-    def costs(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> torch.Tensor:
+    def costs(self, sources: SourceFrames, references: References) -> torch.Tensor:
         """Squared error of the latents."""
-        estimate_BNTC, true_BNTC = self._pair(frames, target_BNTQ)
+        estimate_BNTC, true_BNTC = self._pair(sources, references)
         return latent_errors(estimate_BNTC, true_BNTC)
 
     @override
-    def loss(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> Loss:
+    def loss(self, sources: SourceFrames, references: References) -> Loss:
         """Mean log of error over energy: the negative SNR of the latents, which follows that of the
         waves."""
-        estimate_BNTC, true_BNTC = self._pair(frames, target_BNTQ)
+        estimate_BNTC, true_BNTC = self._pair(sources, references)
         # Without a floor the log of a silent target's error would rule the batch.
-        mixture_B = _energy(frames.mixture_BTC)
+        mixture_BTC = sources.of_front_end("codec_latents")
+        mixture_B = _energy(mixture_BTC)
         floor_B1 = FLOOR * mixture_B[:, None] + 1e-6
         error_BN = _energy(estimate_BNTC - true_BNTC) + floor_B1
         energy_BN = _energy(true_BNTC) + floor_B1
@@ -86,24 +91,29 @@ class LatentPath(CodePath):
         return Loss(total, {"latent_snr": snr_db}, rows_B)
 
     @override
-    def waves(self, frames: SourceFrames, codec: Codec, mode: str) -> torch.Tensor:
+    def outputs(
+        self, sources: SourceFrames, codec: Codec | None, mode: str
+    ) -> dict[str, torch.Tensor]:
         """Waves of the codes that the codec's quantizer makes of the estimated latents."""
-        latents_BNTC = self.latents(frames)
+        if codec is None:
+            return {}
+        latents_BNTC = self.latents(sources)
         latents_MTC = latents_BNTC.flatten(0, 1)
         # All codebooks, also those that no class path predicts.
         codes_MTQ = codec.quantize(latents_MTC)
         waves_MS = codec.decode(codes_MTQ)
-        return waves_MS.unflatten(0, latents_BNTC.shape[:2])
+        return {"codec": waves_MS.unflatten(0, latents_BNTC.shape[:2])}
 
-    def latents(self, frames: SourceFrames) -> torch.Tensor:
+    def latents(self, sources: SourceFrames) -> torch.Tensor:
         """Estimated latents (B, N, T, C) of each source."""
-        normed_BNTD = self.norm(frames.g_BNTD)
+        normed_BNTD = self.norm(sources.g_BNTD)
         # In float32, as targets are: the loss is of the difference of the two.
         both_BNTX = self.linear(normed_BNTD).float()
         mask_BNTC, rest_BNTC = both_BNTX.chunk(2, dim=-1)
-        even_share = 1 / frames.num_sources
+        even_share = 1 / sources.num_sources
         share_BNTC = mask_BNTC + even_share
-        mixture_B1TC = frames.mixture_BTC[:, None]
+        mixture_BTC = sources.of_front_end("codec_latents")
+        mixture_B1TC = mixture_BTC[:, None]
         return share_BNTC * mixture_B1TC + rest_BNTC
 
     def embed(self, code_BNTQ: torch.Tensor) -> torch.Tensor:
@@ -115,12 +125,12 @@ class LatentPath(CodePath):
         return sum(vectors)  # type: ignore[return-value]
 
     def _pair(
-        self, frames: SourceFrames, target_BNTQ: torch.Tensor
+        self, sources: SourceFrames, references: References
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Estimated and true latents (B, N, T, C), zero on padding."""
-        valid_B1T1 = frames.valid_BT[:, None, :, None]
-        estimate_BNTC = self.latents(frames) * valid_B1T1
-        true_BNTC = self.embed(target_BNTQ) * valid_B1T1
+        valid_B1T1 = sources.valid_BT[:, None, :, None]
+        estimate_BNTC = self.latents(sources) * valid_B1T1
+        true_BNTC = self.embed(references.codes()) * valid_B1T1
         return estimate_BNTC, true_BNTC
 
 

@@ -8,9 +8,10 @@ wsj0=
 wsj0_lists=
 extra_speech=
 config=conf/data.yaml
+fs=16000
 nj=4
 help_message="Usage: local/data.sh --librispeech DIR [--noise DIR] [--wsj0 DIR --wsj0_lists DIR] \
-[--extra_speech DIR] [--config conf/data.yaml] [--nj 4]"
+[--extra_speech DIR] [--config conf/data.yaml] [--fs 16000] [--nj 4]"
 . ../../utils/parse_options.sh
 
 fail() {
@@ -30,19 +31,19 @@ lists=corpus/lists
 # Only data dirs are here, made again in seconds; finished audio stays in corpus/.
 rm -rf data/local
 
-python local/prepare_librispeech.py --config "$config" \
+python local/prepare_librispeech.py --config "$config" --fs "$fs" \
     --librispeech "$librispeech" --data data/local/asr
 
-python local/make_mixing_lists.py --config "$config" \
-    --librispeech "$librispeech" --lists "$lists" \
+python local/make_mixing_lists.py --config "$config" --fs "$fs" \
+    --librispeech "$librispeech" --lists "$lists" --noise_data data/noise_train \
     ${extra_speech:+--extra_speech "$extra_speech"} ${noise:+--noise "$noise"}
 
-python local/mix_speakers.py --config "$config" \
+python local/mix_speakers.py --config "$config" --fs "$fs" \
     --lists "${wsj0_lists:-$lists}" --root "${wsj0:-$librispeech}" \
     --corpus corpus --data data/local/sep --nj "$nj"
 
 if [ -n "$noise" ]; then
-    python local/mix_noise.py --config "$config" \
+    python local/mix_noise.py --config "$config" --fs "$fs" \
         --lists "$lists" --root "$librispeech" --noise "$noise" \
         --corpus corpus --data data/local/enh --nj "$nj"
 else

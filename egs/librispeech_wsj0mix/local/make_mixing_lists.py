@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Draw the mixing lists of all splits: who speaks with whom, in which noise, how loud."""
+"""Draw the mixing lists of all splits: who speaks with whom, in which noise, how loud.
+
+The noise clips of train become a folder of sources besides, which training mixes anew.
+"""
 
 import os
 import re
@@ -10,9 +13,15 @@ from pathlib import Path
 
 import numpy as np
 from librispeech import Speech, check_speakers, find_all_speech, find_root, find_speech
-from mixing_lists import NOISE_LISTS, SPEAKER_LISTS, NoiseLine, SpeakerLine, write_list
+from mixing_lists import (
+    NOISE_LISTS,
+    OFFSET_RATE,
+    SPEAKER_LISTS,
+    NoiseLine,
+    SpeakerLine,
+    write_list,
+)
 from settings import (
-    SAMPLE_RATE,
     SPLITS,
     DataSettings,
     add_settings,
@@ -21,6 +30,9 @@ from settings import (
 )
 
 from aio_toolkit.arguments import command_parser, parse
+from aio_toolkit.data.audio import read_header
+from aio_toolkit.data.resampling import resampled_length
+from aio_toolkit.data.source_dir import Source, write_source_dir
 from aio_toolkit.errors import AioError, cli
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
@@ -28,7 +40,7 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 # may share one.
 _ESC_NAME = re.compile(r"\d-(\d+)-[A-Z](-\d+)?")
 # Clips last a few seconds, and the mixer starts over at their end: any place will do.
-_LARGEST_OFFSET = 5 * SAMPLE_RATE
+_LARGEST_OFFSET = 5 * OFFSET_RATE
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,12 @@ def main() -> None:
     parser.add_argument("--extra_speech", type=Path, help="another tree, whose speakers join train")
     parser.add_argument("--noise", type=Path, help="folder of noise clips")
     parser.add_argument("--lists", type=Path, required=True, help="folder of the lists to write")
+    parser.add_argument(
+        "--noise_data",
+        type=Path,
+        required=True,
+        help="folder to write, of train's clips",
+    )
     add_settings(parser)
     args = parse(parser)
 
@@ -82,6 +100,8 @@ def main() -> None:
         rng = np.random.default_rng([settings.seed, index, 1])
         noisy = draw_noisy(pool, clips.get(split, []), settings, split, rng)
         _write_or_remove(args.lists / NOISE_LISTS[split], noisy)
+    if clips:
+        write_source_dir(args.noise_data, noise_sources(args.noise, clips["train"], args.fs))
 
 
 def gather_speech(
@@ -184,6 +204,18 @@ def split_noise(directory: Path, settings: DataSettings) -> dict[str, list[str]]
     for split, part in parts.items():
         clips[split] = sorted(clip for name in part for clip in recordings[name])
     return clips
+
+
+def noise_sources(directory: Path, clips: Sequence[str], sample_rate: int) -> list[Source]:
+    """Clips of a folder as sources of noise; their lengths are at the recipe's rate."""
+    sources = []
+    for number, clip in enumerate(clips):
+        path = directory.resolve() / clip
+        header = read_header(str(path))
+        assert header is not None, "a clip is a file"
+        length = resampled_length(header.num_samples, header.sample_rate, sample_rate)
+        sources.append(Source(f"noise-{number:05d}", "noise", str(path), length))
+    return sources
 
 
 def _find_recordings(directory: Path) -> dict[str, list[str]]:

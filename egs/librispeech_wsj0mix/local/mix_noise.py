@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mixing_lists import NOISE_LISTS, NoiseLine, read_list
-from settings import SAMPLE_RATE, SplitSettings
+from mixing_lists import NOISE_LISTS, OFFSET_RATE, NoiseLine, read_list
+from settings import SplitSettings
 from speech_mixtures import PEAK, find_list_root, make_splits, mixing_parser, plain_name
 
 from aio_toolkit.arguments import parse
 from aio_toolkit.data.audio import read_audio
-from aio_toolkit.data.mixing import Mixture, mix, scale_to_snr
+from aio_toolkit.data.mixtures import Mixture, mix, scale_to_snr
 from aio_toolkit.errors import AioError, cli
 from aio_toolkit.tasks import Task
 
@@ -28,6 +28,7 @@ class NoisySpeech:
         noise_root: folder that the path of the noise starts from.
         max_samples: the utterance is cut to this length; None for no limit.
         task: that of the utterance.
+        sample_rate: Hz of the utterance.
     """
 
     line: NoiseLine
@@ -35,6 +36,7 @@ class NoisySpeech:
     noise_root: Path
     max_samples: int | None
     task: Task
+    sample_rate: int
 
     @property
     def id(self) -> str:
@@ -54,12 +56,13 @@ class NoisySpeech:
     def render(self) -> Mixture:
         """Add noise at the listed ratio of energies over the whole utterance."""
         speech_path = self.root / self.line.speech
-        speech = read_audio(str(speech_path), SAMPLE_RATE)
+        speech = read_audio(str(speech_path), self.sample_rate)
         speech = speech[: self.max_samples]
 
         clip_path = self.noise_root / self.line.noise
-        clip = read_audio(str(clip_path), SAMPLE_RATE)
-        noise = loop_clip(clip, len(speech), self.line.offset)
+        clip = read_audio(str(clip_path), self.sample_rate)
+        offset = self.line.offset * self.sample_rate // OFFSET_RATE
+        noise = loop_clip(clip, len(speech), offset)
         # Silence has no level that could be set.
         if not noise.any():
             raise AioError(f"noise clip {clip_path} is silent. Remove it.")
@@ -109,8 +112,8 @@ def main() -> None:
     ) -> tuple[list[NoisySpeech], dict[str, Path]]:
         lines = read_list(path, NoiseLine.parse)
         root = find_list_root(args.root, lines[0].speech)
-        length = split.mix_samples
-        jobs = [NoisySpeech(line, root, noise_root, length, task) for line in lines]
+        length = split.mix_samples(args.fs)
+        jobs = [NoisySpeech(line, root, noise_root, length, task, args.fs) for line in lines]
         return jobs, {"root": root, "noise": noise_root}
 
     make_splits(args, "enh", NOISE_LISTS, _read_jobs)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixing_lists import SPEAKER_LISTS, SpeakerLine, read_list
-from settings import SAMPLE_RATE, SplitSettings
+from settings import SplitSettings
 from speech_mixtures import PEAK, find_list_root, make_splits, mixing_parser, plain_name
 
 from aio_toolkit.arguments import parse
 from aio_toolkit.data.audio import read_audio
-from aio_toolkit.data.mixing import Mixture, mix, scale_to_snr
+from aio_toolkit.data.mixtures import Mixture, mix, scale_to_snr
 from aio_toolkit.errors import AioError, cli
 from aio_toolkit.tasks import Task
 
@@ -27,12 +27,14 @@ class SpeakerPair:
         root: folder that its paths start from.
         max_samples: the mixture is cut to this length; None for no limit.
         task: that of the mixture.
+        sample_rate: Hz of the mixture.
     """
 
     line: SpeakerLine
     root: Path
     max_samples: int | None
     task: Task
+    sample_rate: int
 
     @property
     def id(self) -> str:
@@ -59,8 +61,8 @@ class SpeakerPair:
         """
         line = self.line
         path1, path2 = self.root / line.path1, self.root / line.path2
-        first = read_audio(str(path1), SAMPLE_RATE)
-        second = read_audio(str(path2), SAMPLE_RATE)
+        first = read_audio(str(path1), self.sample_rate)
+        second = read_audio(str(path2), self.sample_rate)
         shorter = min(len(first), len(second))
         length = min(shorter, self.max_samples or shorter)
         first = first[:length]
@@ -85,8 +87,8 @@ def main() -> None:
     ) -> tuple[list[SpeakerPair], dict[str, Path]]:
         lines = read_list(path, SpeakerLine.parse)
         root = find_list_root(args.root, lines[0].path1)
-        length = split.mix_samples
-        jobs = [SpeakerPair(line, root, length, task) for line in lines]
+        length = split.mix_samples(args.fs)
+        jobs = [SpeakerPair(line, root, length, task, args.fs) for line in lines]
         return jobs, {"root": root}
 
     make_splits(args, "sep", SPEAKER_LISTS, _read_jobs)

@@ -14,6 +14,8 @@ SPEAKER_LISTS = {
     "test": "mix_2_spk_tt.txt",
 }
 NOISE_LISTS = {"train": "noise_tr.tsv", "dev": "noise_cv.tsv", "test": "noise_tt.tsv"}
+# Places in noise clips are counted at this rate in Hz, whatever that of the recipe is.
+OFFSET_RATE = 16_000
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class NoiseLine:
         speech: path from the root of the speech corpus.
         snr: signal-to-noise ratio in dB, as written.
         noise: path from the root of the noise clips.
-        offset: sample of the clip to start at, at 16 kHz, counted from where the clip is no longer
-            silent.
+        offset: sample of the clip to start at, at `OFFSET_RATE`, counted from where the clip is no
+            longer silent.
 
     >>> NoiseLine.parse("dev-clean/1/2/1-2-3.flac\\t-3.25\\t001 - Dog bark/1-2-A.ogg\\t17").noise
     '001 - Dog bark/1-2-A.ogg'

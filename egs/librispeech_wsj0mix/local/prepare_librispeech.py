@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from librispeech import Speech, check_speakers, find_speech, read_transcripts
-from settings import SAMPLE_RATE, SplitSettings, add_settings, load_settings
+from settings import SplitSettings, add_settings, load_settings
 
 from aio_toolkit.arguments import add_tasks, command_parser, parse
-from aio_toolkit.data.audio import read_header, resampled_length
+from aio_toolkit.data.audio import read_header
 from aio_toolkit.data.datadir import Utterance, write_data_dir
+from aio_toolkit.data.resampling import resampled_length
 from aio_toolkit.errors import AioError, cli
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import Task, get_task, load_tasks
@@ -18,11 +19,19 @@ from aio_toolkit.tasks import Task, get_task, load_tasks
 
 @dataclass(frozen=True)
 class SplitToPrepare:
-    """One split: its name, its settings and the task of its utterances."""
+    """One split.
+
+    Attributes:
+        name: train, dev or test.
+        settings: what is taken.
+        task: that of its utterances.
+        sample_rate: Hz of the recipe.
+    """
 
     name: str
     settings: SplitSettings
     task: Task
+    sample_rate: int
 
 
 @cli
@@ -43,7 +52,7 @@ def main() -> None:
     check_speakers(speech)
     task = get_task(tasks, "asr")
     for name, split in splits.items():
-        to_prepare = SplitToPrepare(name, split, task)
+        to_prepare = SplitToPrepare(name, split, task, args.fs)
         utterances = prepare_split(speech[name], to_prepare, settings.seed)
         write_data_dir(args.data / name, utterances, tasks)
 
@@ -62,10 +71,10 @@ def prepare_split(speech: list[Speech], split: SplitToPrepare, seed: int) -> lis
     transcribed = [one for one in speech if one.id in transcripts]
     utterances = []
     for one in progress(transcribed, f"asr {split.name}"):
-        utterances.append(_to_utterance(one, transcripts[one.id], split.task))
+        utterances.append(_to_utterance(one, transcripts[one.id], split))
 
     # Long utterances decide how much memory training needs.
-    kept = _drop_long(utterances, settings.max_seconds)
+    kept = _drop_long(utterances, split)
     chosen = _choose(kept, settings.asr, seed)
 
     left_out = {
@@ -82,23 +91,23 @@ def prepare_split(speech: list[Speech], split: SplitToPrepare, seed: int) -> lis
     return chosen
 
 
-def _to_utterance(speech: Speech, text: str, task: Task) -> Utterance:
+def _to_utterance(speech: Speech, text: str, split: SplitToPrepare) -> Utterance:
     header = read_header(str(speech.path))
     assert header is not None, "a FLAC file has a header"
     return Utterance(
-        id=f"{task.name}-{speech.id}",
-        task=task,
+        id=f"{split.task.name}-{speech.id}",
+        task=split.task,
         speaker=speech.speaker,
         wav=str(speech.path.absolute()),
-        num_samples=resampled_length(header.num_samples, header.sample_rate, SAMPLE_RATE),
+        num_samples=resampled_length(header.num_samples, header.sample_rate, split.sample_rate),
         answers={"text": text.lower()},
     )
 
 
-def _drop_long(utterances: list[Utterance], max_seconds: float | None) -> list[Utterance]:
-    if max_seconds is None:
+def _drop_long(utterances: list[Utterance], split: SplitToPrepare) -> list[Utterance]:
+    if split.settings.max_seconds is None:
         return utterances
-    max_samples = max_seconds * SAMPLE_RATE
+    max_samples = split.settings.max_seconds * split.sample_rate
     return [utterance for utterance in utterances if utterance.num_samples <= max_samples]
 
 

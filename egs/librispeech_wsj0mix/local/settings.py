@@ -9,7 +9,6 @@ from aio_toolkit.config import MISSING, load_config
 from aio_toolkit.errors import AioError
 
 SPLITS = ("train", "dev", "test")
-SAMPLE_RATE = 16_000
 
 # Smallest values that make sense; None, where it is allowed, stands for no limit.
 _LEAST = {"asr": 1e-3, "sep": 0, "enh": 0, "max_seconds": 1e-3, "mix_seconds": 1e-3}
@@ -37,12 +36,11 @@ class SplitSettings:
     max_seconds: float | None = None
     mix_seconds: float | None = None
 
-    @property
-    def mix_samples(self) -> int | None:
+    def mix_samples(self, sample_rate: int) -> int | None:
         """`mix_seconds` in samples."""
         if self.mix_seconds is None:
             return None
-        return round(self.mix_seconds * SAMPLE_RATE)
+        return round(self.mix_seconds * sample_rate)
 
 
 @dataclass
@@ -98,10 +96,11 @@ def load_settings(path: Path) -> DataSettings:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`, which every program of this folder takes."""
+    """Add `--config` and `--fs`, which every program of this folder takes."""
     parser.add_argument(
         "--config", type=Path, default=Path("conf/data.yaml"), help="sizes, levels and splits"
     )
+    parser.add_argument("--fs", type=int, default=16_000, help="sample rate of the recipe in Hz")
 
 
 def check_disjoint(parts: Mapping[str, Iterable[str]], what: str) -> None:

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from settings import SAMPLE_RATE, SplitSettings, add_settings, load_settings
+from settings import SplitSettings, add_settings, load_settings
 
 from aio_toolkit import folders
 from aio_toolkit.arguments import add_tasks, command_parser
-from aio_toolkit.data.audio import read_header, write_wav
+from aio_toolkit.data.audio import read_header
 from aio_toolkit.data.datadir import Utterance, write_data_dir
-from aio_toolkit.data.mixing import Mixture
+from aio_toolkit.data.mixtures import Mixture
+from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
 from aio_toolkit.parallel import parallel_map
@@ -33,6 +34,10 @@ class Job(Protocol):
     @property
     def task(self) -> Task:
         """The task of the utterance."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the audio to write."""
 
     @property
     def speaker(self) -> str:
@@ -88,6 +93,7 @@ def make_splits(
         for what, folder in roots.items():
             stamp[what] = str(folder)
         stamp["mix_seconds"] = split.mix_seconds
+        stamp["sample_rate"] = args.fs
 
         audio = args.corpus / name / task.name
         utterances = make_mixtures(jobs, audio, stamp, args.nj)
@@ -155,9 +161,9 @@ def _make(job: Job, folder: Path) -> Utterance:
     if not all(path.exists() for path in paths):
         made = job.render()
         for name, path in targets.items():
-            write_wav(path, made.targets[name], SAMPLE_RATE)
+            write_wav(path, made.targets[name], job.sample_rate)
         # Last: whoever finds the mixture may take the targets for granted.
-        write_wav(mixture, made.input, SAMPLE_RATE)
+        write_wav(mixture, made.input, job.sample_rate)
     header = read_header(str(mixture))
     assert header is not None, "a WAV file has a header"
     return Utterance(

@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 
 import mixtures
+import numpy as np
 import soundfile
+from pools import PoolRun, PoolSizes, make_pools
 from signals import SAMPLE_RATE
 
 from aio_toolkit import folders
 from aio_toolkit.arguments import add_tasks, command_parser, parse
 from aio_toolkit.config import load_config, to_dict
-from aio_toolkit.data import audio, mixing
+from aio_toolkit.data import mixtures as arithmetic
+from aio_toolkit.data import resampling, wav_writer
 from aio_toolkit.data.datadir import Utterance, write_data_dir
 from aio_toolkit.errors import AioError, cli
 from aio_toolkit.files import atomic_path, sha256_file
@@ -58,12 +61,14 @@ class CorpusConfig:
         train: utterances to train on.
         dev: utterances that choose the best checkpoint.
         test: utterances of the results.
+        pools: sources of the mixtures that training makes on the fly.
         levels: levels, lengths and speaking style.
     """
 
     train: Counts = field(default_factory=Counts)
     dev: Counts = field(default_factory=Counts)
     test: Counts = field(default_factory=Counts)
+    pools: PoolSizes = field(default_factory=PoolSizes)
     levels: mixtures.Levels = field(default_factory=mixtures.Levels)
 
 
@@ -75,11 +80,13 @@ class Run:
         seed: another seed gives another corpus.
         nj: number of processes; the result does not depend on it.
         scale: multiplies all counts, of which at least 2 remain.
+        sample_rate: Hz of the files; sounds are made at 16 kHz and hold nothing above 8 kHz.
     """
 
     seed: int = 0
     nj: int = 1
     scale: float = 1.0
+    sample_rate: int = SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -111,11 +118,13 @@ def main() -> None:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="multiplies all counts (at least 2 remain)"
     )
+    parser.add_argument("--fs", type=int, default=SAMPLE_RATE, help="sample rate in Hz")
     add_tasks(parser)
     args = parse(parser)
 
     config, tasks = load_config(CorpusConfig, args.config), load_tasks(args.tasks_config)
-    make_corpus(config, args.corpus, args.data, tasks, Run(args.seed, args.nj, args.scale))
+    run = Run(args.seed, args.nj, args.scale, args.fs)
+    make_corpus(config, args.corpus, args.data, tasks, run)
 
 
 def make_corpus(
@@ -138,12 +147,13 @@ def make_corpus(
         AioError: a setting makes no sense, or `corpus` holds something that this program did not
             make.
     """
-    if run.seed < 0 or run.nj < 1 or run.scale <= 0:
-        found = f"seed {run.seed}, nj {run.nj}, scale {run.scale}"
-        raise AioError(f"{found}: need seed >= 0, nj >= 1 and scale > 0.")
+    if run.seed < 0 or run.nj < 1 or run.scale <= 0 or run.sample_rate < 4000:
+        found = f"seed {run.seed}, nj {run.nj}, scale {run.scale}, fs {run.sample_rate}"
+        raise AioError(f"{found}: need seed >= 0, nj >= 1, scale > 0 and fs >= 4000.")
     stamp = {
         "seed": run.seed,
         "scale": run.scale,
+        "sample_rate": run.sample_rate,
         "config": to_dict(config),
         "generator": _hash_generator(),
     }
@@ -155,7 +165,7 @@ def make_corpus(
     jobs = []
     for split in SPLITS:
         jobs += _list_jobs(split, getattr(config, split), tasks, run.scale)
-    work = partial(_make, levels=config.levels, seed=run.seed, corpus=corpus)
+    work = partial(_make, levels=config.levels, run=run, corpus=corpus)
     results = parallel_map(work, jobs, run.nj, chunksize=16)
     made = list(progress(results, desc="corpus", total=len(jobs)))
 
@@ -163,6 +173,8 @@ def make_corpus(
         pairs = zip(jobs, made, strict=True)
         utterances = [one.utterance for job, one in pairs if job.split == split]
         write_data_dir(data / split, utterances, tasks)
+    pool_run = PoolRun(config.pools, run.seed, run.sample_rate, corpus)
+    make_pools(pool_run, data, run.scale, run.nj)
     _write_manifest(corpus, made)
 
 
@@ -181,9 +193,9 @@ def _list_jobs(
     return jobs
 
 
-def _make(job: mixtures.Job, levels: mixtures.Levels, seed: int, corpus: Path) -> Made:
+def _make(job: mixtures.Job, levels: mixtures.Levels, run: Run, corpus: Path) -> Made:
     """Write the files of one utterance, unless an earlier run did."""
-    draft = mixtures.draft(job, levels, seed)
+    draft = mixtures.draft(job, levels, run.seed)
     folder = corpus / job.split / job.task.name
     targets = {name: folder / f"{job.id}_{name}.wav" for name in draft.targets}
     mixture = folder / f"{job.id}.wav"
@@ -191,8 +203,8 @@ def _make(job: mixtures.Job, levels: mixtures.Levels, seed: int, corpus: Path) -
     if not all(path.exists() for path in paths):
         waves = draft.render()
         for name, path in targets.items():
-            audio.write_wav(path, waves.targets[name], SAMPLE_RATE)
-        audio.write_wav(mixture, waves.input, SAMPLE_RATE)
+            _write(path, waves.targets[name], run.sample_rate)
+        _write(mixture, waves.input, run.sample_rate)
 
     num_samples = soundfile.info(mixture).frames
     utterance = Utterance(
@@ -210,10 +222,16 @@ def _make(job: mixtures.Job, levels: mixtures.Levels, seed: int, corpus: Path) -
     return Made(utterance, tuple(rows))
 
 
+def _write(path: Path, wave_S: np.ndarray, sample_rate: int) -> None:
+    if sample_rate != SAMPLE_RATE:
+        wave_S = resampling.resample(wave_S, SAMPLE_RATE, sample_rate)
+    wav_writer.write_wav(path, wave_S, sample_rate)
+
+
 def _hash_generator() -> dict[str, str]:
     """Checksums of the programs, as audio made by another version of them is another corpus."""
     programs = sorted(Path(__file__).parent.glob("*.py"))
-    for module in (audio, mixing):
+    for module in (wav_writer, resampling, arithmetic):
         programs.append(Path(str(module.__file__)))
     return {path.name: sha256_file(path) for path in programs}
 

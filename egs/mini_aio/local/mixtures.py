@@ -13,7 +13,7 @@ import songs
 import voices
 from signals import num_samples_of
 
-from aio_toolkit.data.mixing import Mixture, convolve_rir, mix, pad_or_crop, scale_to_snr
+from aio_toolkit.data.mixtures import Mixture, convolve_rir, mix, pad_or_crop, scale_to_snr
 from aio_toolkit.tasks import Task
 
 

@@ -8,7 +8,7 @@ from itertools import cycle
 import numpy as np
 from signals import SAMPLE_RATE, num_samples_of
 
-from aio_toolkit.data.audio import resample
+from aio_toolkit.data.resampling import resample
 from aio_toolkit.errors import AioError
 
 EDGE_SECONDS = 0.05  # silence kept at each end of an utterance

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from sound_sources import INNER, C, Q, V, source_frames, units_of
+from sound_sources import INNER, C, Q, V, refs, source_frames, sources_of_mixture, units_of
 
 from aio_toolkit.heads.paths.base import SourceFrames
 from aio_toolkit.heads.paths.classes import ClassPath
@@ -22,7 +22,7 @@ def make_path(embedding_QVC: torch.Tensor | None = None, **options) -> ClassPath
 def loss_of(path: ClassPath, frames: SourceFrames, target_BNTQ, seed: int = 1) -> Loss:
     """`seed` decides which sources are told the codes before."""
     torch.manual_seed(seed)
-    return path.loss(frames, target_BNTQ)
+    return path.loss(frames, refs(target_BNTQ))
 
 
 # --- weights ---
@@ -105,9 +105,7 @@ def test_half_of_the_sources_are_told():
     path.classifiers[1].bias.data[0] = 5.0
     first_BNT = torch.randint(1, 3, (250, 2, 3))
     target_BNTQ = torch.stack([first_BNT, 3 - first_BNT], -1)
-    frames = SourceFrames(
-        torch.zeros(250, 2, 3, INNER), torch.randn(250, 3, 3), torch.ones(250, 3) > 0
-    )
+    frames = sources_of_mixture(torch.zeros(250, 2, 3, INNER), torch.randn(250, 3, 3))
     figures = loss_of(path, frames, target_BNTQ).figures
     # Three standard deviations of 500 draws.
     assert figures["accuracy_q1"].item() == pytest.approx(0.5, abs=3 * math.sqrt(0.25 / 500))
@@ -119,7 +117,7 @@ def test_half_of_the_sources_are_told():
 def test_costs_are_weighted_cross_entropies_of_what_is_told_nothing():
     path, frames = make_path(codebook_decay=0.5), source_frames([4, 2], num_sources=3)
     target_BNTQ = torch.randint(V, (2, 3, 4, Q))
-    cost_BNN = path.costs(frames, target_BNTQ)
+    cost_BNN = path.costs(frames, refs(target_BNTQ))
     assert not cost_BNN.requires_grad
     weight_Q = [4 / 7, 2 / 7, 1 / 7]
     for b, n, m in itertools.product(range(2), range(3), range(3)):
@@ -192,7 +190,7 @@ def test_waves_are_decoded_from_the_codes_or_latents_of_the_mode(mode):
         decode=lambda codes_BTQ: codes_BTQ.flatten(1).float(),
         decode_latents=lambda latents_BTC: latents_BTC.flatten(1) * 2,
     )
-    waves_BNS = path.waves(frames, codec, mode)
+    waves_BNS = path.outputs(frames, codec, mode)["codec"]
     if mode == "argmax":
         want = path.argmax_codes(frames).flatten(2).float()
     else:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from sound_sources import INNER, C, Q, V, source_frames, units_of
+from sound_sources import INNER, C, Q, V, refs, source_frames, sources_of_mixture, units_of
 
 from aio_toolkit.heads.paths.base import SourceFrames
 from aio_toolkit.heads.paths.latent import LatentPath, latent_errors
@@ -29,7 +29,7 @@ def make_trained() -> LatentPath:
 @pytest.mark.parametrize("num_sources", [2, 4])
 def test_estimates_start_as_equal_shares_of_the_mixture(num_sources):
     frames = source_frames([7, 4], num_sources)
-    want_BTC = frames.mixture_BTC / num_sources
+    want_BTC = frames.features["codec_latents"] / num_sources
     got_BNTC = make_path().latents(frames)
     torch.testing.assert_close(got_BNTC, want_BTC[:, None].expand_as(got_BNTC))
 
@@ -39,7 +39,7 @@ def test_an_estimate_is_a_mask_on_the_mixture_plus_a_remainder():
     estimate_BNTC = path.latents(frames)
     for b, n, t in itertools.product(range(2), range(2), range(3)):
         mask_C, rest_C = path.linear(path.norm(frames.g_BNTD[b, n, t])).split(C)
-        want = (mask_C + 1 / 2) * frames.mixture_BTC[b, t] + rest_C
+        want = (mask_C + 1 / 2) * frames.features["codec_latents"][b, t] + rest_C
         torch.testing.assert_close(estimate_BNTC[b, n, t], want)
 
 
@@ -64,7 +64,7 @@ def test_latent_errors_have_the_estimate_first_and_the_target_second():
 def test_costs_are_the_squared_errors_of_real_frames_and_have_no_gradient():
     path, frames = make_trained(), source_frames([5, 3], num_sources=3)
     target_BNTQ = torch.randint(V, (2, 3, 5, Q))
-    cost_BNN = path.costs(frames, target_BNTQ)
+    cost_BNN = path.costs(frames, refs(target_BNTQ))
     assert not cost_BNN.requires_grad
     estimate_BNTC, true_BNTC = path.latents(frames), path.embed(target_BNTQ)
     for b, n, m in itertools.product(range(2), range(3), range(3)):
@@ -78,14 +78,14 @@ def equal_stems() -> tuple[LatentPath, SourceFrames, torch.Tensor]:
     embedding_QVC = torch.zeros(3, 4, 3)
     embedding_QVC[0, 2, 0] = 0.25
     mixture_BTC = torch.tensor([1.0, 0.0, 0.0]).expand(2, 5, 3)
-    frames = SourceFrames(torch.randn(2, 4, 5, INNER), mixture_BTC, torch.ones(2, 5) > 0)
+    frames = sources_of_mixture(torch.randn(2, 4, 5, INNER), mixture_BTC)
     return make_path(embedding_QVC), frames, torch.full((2, 4, 5, 3), 2)
 
 
 def test_the_loss_of_a_perfect_estimate_is_that_of_the_floor():
     """A stem has 1/16 of the mixture's energy, the floor is 1/100 of it."""
     path, frames, target_BNTQ = equal_stems()
-    loss = path.loss(frames, target_BNTQ)
+    loss = path.loss(frames, refs(target_BNTQ))
     want = math.log(0.01 / (1 / 16 + 0.01))
     assert loss.total.item() == pytest.approx(want, rel=1e-4)
     assert loss.figures["latent_snr"].item() == pytest.approx(-10 * want / math.log(10), rel=1e-4)
@@ -95,7 +95,7 @@ def test_an_estimate_of_nothing_is_at_zero_decibel():
     path, frames, target_BNTQ = equal_stems()
     # A mask of minus the even share.
     path.linear.bias.data[:3] = -1 / 4
-    loss = path.loss(frames, target_BNTQ)
+    loss = path.loss(frames, refs(target_BNTQ))
     assert loss.total.item() == pytest.approx(0, abs=1e-6)
     assert loss.figures["latent_snr"].item() == pytest.approx(0, abs=1e-5)
 
@@ -103,8 +103,8 @@ def test_an_estimate_of_nothing_is_at_zero_decibel():
 def test_silence_in_silence_costs_nothing_and_is_a_number():
     path = make_path(torch.zeros(Q, V, C))
     frames = source_frames([4], num_sources=2)
-    silent = SourceFrames(frames.g_BNTD, torch.zeros_like(frames.mixture_BTC), frames.valid_BT)
-    loss = path.loss(silent, torch.zeros(1, 2, 4, Q, dtype=torch.long))
+    silent = sources_of_mixture(frames.g_BNTD, torch.zeros(1, 4, C))
+    loss = path.loss(silent, refs(torch.zeros(1, 2, 4, Q, dtype=torch.long)))
     assert loss.total.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -115,6 +115,6 @@ def test_waves_are_decoded_from_the_codes_that_the_quantizer_makes():
         quantize=lambda latents_BTC: latents_BTC.round(),
         decode=lambda codes_BTQ: codes_BTQ.flatten(1) + 0.5,
     )
-    waves_BNS = path.waves(frames, codec, "latent")
+    waves_BNS = path.outputs(frames, codec, "latent")["codec"]
     assert waves_BNS.shape == (2, 2, 4 * C)
     assert torch.equal(waves_BNS, path.latents(frames).round().flatten(2) + 0.5)

@@ -6,7 +6,7 @@ from typing import override
 from torch import nn
 
 from aio_toolkit.loss import Loss
-from aio_toolkit.ssl.base import CodeSizes, FeatureEncoder, MaskedBatch, Objective
+from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
 
 class Reconstruction(Objective):
@@ -22,10 +22,10 @@ class Reconstruction(Objective):
 
         power: float = 1.0
 
-    def __init__(self, config: Config, encoder: FeatureEncoder, codes: CodeSizes):
-        super().__init__(config, encoder, codes)
+    def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
+        super().__init__(config, encoder, sizes)
         self.power = config.power
-        self.linear = nn.Linear(encoder.width, encoder.num_features)
+        self.linear = nn.Linear(encoder.width, sizes.num_features)
 
     @override
     def loss(self, batch: MaskedBatch) -> Loss:

@@ -9,8 +9,9 @@ from typing import Any, override
 import numpy as np
 import torch
 
-from aio_toolkit.answers.base import AnswerKind, TargetReader, Units
+from aio_toolkit.answers.base import AnswerKind, TargetReader, TargetSource, Units
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.spans import Span
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import read_json, write_json
 from aio_toolkit.tasks import Task
@@ -44,7 +45,7 @@ class TagReader(TargetReader):
         self.tags = units.tags
 
     @override
-    def read(self, utterance: Utterance, span: slice, num_frames: int) -> np.ndarray:
+    def read(self, utterance: Utterance, span: Span) -> np.ndarray:
         present = utterance.answers["tags"].split()
         return np.array([tag in present for tag in self.tags], dtype=np.float32)
 
@@ -75,11 +76,11 @@ class Tags(AnswerKind):
         return TagUnits(tuple(read_json(folder / "tags.json")))
 
     @override
-    def open(self, dump: Path, utterances: Sequence[Utterance], units: TagUnits) -> TagReader:
+    def open(self, source: TargetSource, units: TagUnits) -> TagReader:
         return TagReader(units)
 
     @override
-    def collate(self, targets: Sequence[np.ndarray], num_frames: int) -> torch.Tensor:
+    def collate(self, targets: Sequence[np.ndarray], num_samples: int, hop: int) -> torch.Tensor:
         return torch.from_numpy(np.stack(targets))
 
     @override

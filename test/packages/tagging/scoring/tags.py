@@ -9,6 +9,7 @@ from aio_toolkit.scoring.base import Column, Key, Scorer, Sums
 class TagScorer(Scorer):
     """Every metric of the task on the tags given."""
 
+    outputs = ("tags",)
     columns = (Column("score", "tags"),)
     legend = "F1 in %, higher is better."
 

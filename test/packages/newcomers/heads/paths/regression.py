@@ -8,7 +8,7 @@ from torch import nn
 
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.codec.base import Codec
-from aio_toolkit.heads.paths.base import CodePath, SourceFrames
+from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.loss import Loss
 
 
@@ -16,6 +16,7 @@ class RegressionPath(CodePath):
     """A linear layer to the codec's latents, by squared error."""
 
     modes: ClassVar[tuple[str, ...]] = ("regression",)
+    learns_from_codes = True
 
     @dataclass
     class Config(CodePath.Config):
@@ -36,22 +37,26 @@ class RegressionPath(CodePath):
         self.register_buffer("embedding_QVC", units.embedding_QVC.clone(), persistent=False)
 
     @override
-    def costs(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> torch.Tensor:
+    def costs(self, frames: SourceFrames, references: References) -> torch.Tensor:
         with torch.no_grad():
             estimate_BNTC = self._estimate(frames).flatten(2)
-            true_BNTC = self._embed(frames, target_BNTQ).flatten(2)
+            true_BNTC = self._embed(frames, references.codes()).flatten(2)
             return torch.cdist(estimate_BNTC, true_BNTC).square()
 
     @override
-    def loss(self, frames: SourceFrames, target_BNTQ: torch.Tensor) -> Loss:
-        error_BNTC = self._estimate(frames) - self._embed(frames, target_BNTQ)
+    def loss(self, frames: SourceFrames, references: References) -> Loss:
+        error_BNTC = self._estimate(frames) - self._embed(frames, references.codes())
         return Loss(error_BNTC.square().mean())
 
     @override
-    def waves(self, frames: SourceFrames, codec: Codec, mode: str) -> torch.Tensor:
+    def outputs(
+        self, frames: SourceFrames, codec: Codec | None, mode: str
+    ) -> dict[str, torch.Tensor]:
+        if codec is None:
+            return {}
         latents_BNTC = self._estimate(frames)
         waves_MS = codec.decode_latents(latents_BNTC.flatten(0, 1))
-        return waves_MS.unflatten(0, latents_BNTC.shape[:2])
+        return {"codec": waves_MS.unflatten(0, latents_BNTC.shape[:2])}
 
     def _estimate(self, frames: SourceFrames) -> torch.Tensor:
         return self.linear(frames.g_BNTD) * frames.valid_BT[:, None, :, None]

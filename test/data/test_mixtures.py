@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aio_toolkit.data.mixing import convolve_rir, mix, pad_or_crop, peak_normalise, scale_to_snr
+from aio_toolkit.data.mixtures import convolve_rir, mix, pad_or_crop, peak_normalise, scale_to_snr
 
 
 def _noise(size: int, seed: int = 0) -> np.ndarray:

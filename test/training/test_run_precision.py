@@ -9,7 +9,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from aio_toolkit.config import load_config
 from aio_toolkit.errors import AioError
-from aio_toolkit.training import fit
+from aio_toolkit.training import run as module
+from aio_toolkit.training.run import Run
 
 
 @dataclass
@@ -23,7 +24,7 @@ def claim(out: Path, precision: str | None, **trainer: Any) -> str | None:
     options = {"max_steps": 4, **trainer}
     if precision is not None:
         options["precision"] = precision
-    return fit.claim(out, RunConfig(trainer=options)).trainer.get("precision")
+    return Run(RunConfig(trainer=options), out).claim().trainer.get("precision")
 
 
 def stored(out: Path) -> str:
@@ -37,7 +38,7 @@ def machine(monkeypatch):
     def equip(has_bfloat16: bool) -> list[str]:
         asked = []
         monkeypatch.setattr(
-            fit, "multiplies_bfloat16", lambda device: asked.append(device) or has_bfloat16
+            module, "multiplies_bfloat16", lambda device: asked.append(device) or has_bfloat16
         )
         return asked
 
@@ -109,9 +110,9 @@ def test_a_run_without_a_precision_is_another_configuration(tmp_path, machine):
 def test_only_the_first_rank_speaks_and_writes(tmp_path, monkeypatch, machine, capsys, rank, first):
     machine(True)
     monkeypatch.setattr(rank_zero_only, "rank", rank)
-    assert fit.is_first_rank() == first
+    assert module.is_first_rank() == first
     assert claim(tmp_path, "auto") == "bf16-mixed"
     assert (tmp_path / "config.yaml").is_file() == first
-    fit.say("done")
+    module.say("done")
     said = capsys.readouterr().out
     assert ("done" in said) == ("precision" in said) == first

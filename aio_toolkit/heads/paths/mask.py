@@ -1,0 +1,191 @@
+"""Masks on the mixture's STFT: estimates with the mixture's phase, which are coded afterwards.
+
+Letters: see `heads.paths.base`; F frequencies, K sub-frames of the STFT, M references.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import override
+
+import torch
+from torch import nn
+
+from aio_toolkit.answers.audio import CodecUnits
+from aio_toolkit.codec.base import Codec
+from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
+from aio_toolkit.levels import at_unit_level, rms_levels
+from aio_toolkit.loss import Loss
+from aio_toolkit.stft import SubframeStft
+
+# A reference with less than this share of the mixture's energy is silent.
+SILENT = 1e-6
+
+
+class MaskKind(StrEnum):
+    """What a mask does to a bin: it scales the magnitude, or turns the phase too."""
+
+    magnitude = "magnitude"
+    complex = "complex"
+
+
+class MaskPath(CodePath):
+    """Each frame emits the masks of its sub-frames for every source; they add up to one.
+
+    It learns from waves, so it needs no codec in training. The loss is the thresholded SNR of the
+    estimates (Wisdom et al. 2021, FUSS), that of silent references against the mixture's power.
+
+    >>> from aio_toolkit.codec.base import CodecFingerprint
+    >>> codec = CodecFingerprint("tiny", "0", 16000, 320, 2, 16, 4)
+    >>> units = CodecUnits(codec, torch.randn(2, 16, 4), torch.zeros(2, dtype=torch.long))
+    >>> path = MaskPath(MaskPath.Config(), 8, units)
+    >>> wave_BS = torch.randn(1, 1500)
+    >>> sources = SourceFrames(
+    ...     torch.randn(1, 2, 5, 8), torch.tensor([5]), wave_BS, torch.tensor([1500])
+    ... )
+    >>> estimate_BNS = path.outputs(sources, codec=None, mode="mask")["masked"]
+    >>> torch.allclose(estimate_BNS[:, 0], wave_BS / 2, atol=1e-5)  # it starts from even shares
+    True
+    """
+
+    modes = ("mask",)
+
+    @dataclass
+    class Config(CodePath.Config):
+        """Options of the mask path.
+
+        Attributes:
+            weight: weight of its loss; 0 leaves the path out.
+            kind: magnitude: a softmax over sources; complex: real and imaginary parts.
+            subframes: sub-frames in a frame; must divide its samples.
+            window: window of the STFT in sub-frames: 3.2 of 160 samples are 512.
+            threshold_db: SNR beyond which an estimate gains no more.
+            silent_weight: weight of a source that the mixture does not have, beside 1 for those
+                that it has.
+        """
+
+        weight: float = 1.0
+        kind: MaskKind = MaskKind.magnitude
+        subframes: int = 2
+        window: float = 3.2
+        threshold_db: float = 30.0
+        silent_weight: float = 0.2
+
+    def __init__(self, config: Config, width: int, units: CodecUnits):
+        """Make the layer of the masks; AioError where windows do not fit the frame."""
+        super().__init__(config, width, units)
+        self.config = config
+        self.stft = SubframeStft(units.fingerprint.hop, config.subframes, config.window)
+        self.norm = nn.LayerNorm(width)
+        num_values = 2 if config.kind == MaskKind.complex else 1
+        num_outputs = config.subframes * self.stft.num_frequencies * num_values
+        self.linear = nn.Linear(width, num_outputs)
+        # The mixture, evenly shared, is where the estimates start.
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    @override
+    @torch.no_grad()
+    def costs(self, sources: SourceFrames, references: References) -> torch.Tensor:
+        """The loss of every pair."""
+        loss_BNN, _ = self._losses(sources, references)
+        return loss_BNN
+
+    @override
+    def loss(self, sources: SourceFrames, references: References) -> Loss:
+        """Mean over sources and rows of the negative SNR in nepers; its figure in dB."""
+        loss_BNN, heard_BN = self._losses(sources, references)
+        loss_BN = loss_BNN.diagonal(dim1=1, dim2=2)
+        weight_BN = torch.where(heard_BN, 1.0, self.config.silent_weight)
+        rows_B = (weight_BN * loss_BN).sum(1) / weight_BN.sum(1)
+
+        heard = -loss_BN.detach() * heard_BN
+        snr = heard.sum() / heard_BN.sum().clamp_min(1)
+        snr_db = 10 / math.log(10) * snr
+        return Loss(rows_B.mean(), {"snr": snr_db}, rows_B.detach())
+
+    @override
+    def outputs(
+        self, sources: SourceFrames, codec: Codec | None, mode: str
+    ) -> dict[str, torch.Tensor]:
+        """`masked`, and its codes decoded where there is a codec."""
+        level_B = rms_levels(sources.wave_BS, sources.samples_B)
+        masked_BNS = self._estimates(sources) * level_B[:, None, None]
+        outputs = {"masked": masked_BNS}
+        if codec is not None:
+            S = masked_BNS.shape[-1]
+            codes_MTQ = codec.encode(masked_BNS.flatten(0, 1)).codes_BTQ
+            # The codec completes the last frame.
+            wave_MS = codec.decode(codes_MTQ)[:, :S]
+            outputs["codec"] = wave_MS.unflatten(0, masked_BNS.shape[:2])
+        return outputs
+
+    def masks(self, sources: SourceFrames) -> torch.Tensor:
+        """Masks (B, N, F, K), float or complex, that add up to one over N."""
+        normed_BNTD = self.norm(sources.g_BNTD)
+        # In float32: what a softmax of bfloat16 shares out does not add up to one.
+        value_BNTX = self.linear(normed_BNTD).float()
+        F = self.stft.num_frequencies
+        if self.config.kind == MaskKind.magnitude:
+            # Values of a frame are those of its sub-frames in turn.
+            value_BNTJF = value_BNTX.unflatten(-1, (-1, F))
+            value_BNKF = value_BNTJF.flatten(2, 3)
+            return value_BNKF.softmax(1).transpose(2, 3)
+        value_BNTJFP = value_BNTX.unflatten(-1, (-1, F, 2))
+        value_BNKF = torch.view_as_complex(value_BNTJFP.flatten(2, 3).contiguous())
+        # What is missing to one is shared out evenly, and so is the one.
+        missing_BKF = 1 - value_BNKF.sum(1)
+        mask_BNKF = value_BNKF + missing_BKF[:, None] / sources.num_sources
+        return mask_BNKF.transpose(2, 3)
+
+    def _estimates(self, sources: SourceFrames) -> torch.Tensor:
+        """Waves (B, N, S) of the mixture at unit level under its masks."""
+        mask_BNFK = self.masks(sources)
+        with torch.autocast(mask_BNFK.device.type, enabled=False):
+            mixture_BS = at_unit_level(sources.wave_BS, sources.samples_B)
+            spectrum_BFK = self.stft(mixture_BS)
+            masked_XFK = (mask_BNFK * spectrum_BFK[:, None]).flatten(0, 1)
+            columns_B = self.stft.columns(sources.lengths_B)
+            columns_X = columns_B.repeat_interleave(sources.num_sources)
+            wave_XS = self.stft.inverse(masked_XFK, columns_X, mixture_BS.shape[1])
+            wave_BNS = wave_XS.unflatten(0, mask_BNFK.shape[:2])
+            # Beyond the end of a row, its last frame is completed with what masks made of silence.
+            place_S = torch.arange(wave_BNS.shape[-1], device=wave_BNS.device)
+            real_B1S = place_S < sources.samples_B[:, None, None]
+            return wave_BNS * real_B1S
+
+    def _losses(
+        self, sources: SourceFrames, references: References
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss (B, N, M) of every estimate for every reference, and which references are heard.
+
+        With e the error and tau the share that `threshold_db` stands for, it is the negative
+        thresholded SNR in nepers, log((|e|^2 + tau |s|^2) / |s|^2); of a silent reference
+        log((|e|^2 + tau |x|^2) / |x|^2), x being the mixture.
+        """
+        estimate_BNS = self._estimates(sources)
+        with torch.autocast(estimate_BNS.device.type, enabled=False):
+            level_B = rms_levels(sources.wave_BS, sources.samples_B)
+            true_BMS = references.wave_BNS.float() / level_B[:, None, None]
+            energy_BM = true_BMS.square().sum(-1)
+            # At unit level a mixture has the energy of its samples.
+            mixture_B1 = sources.samples_B[:, None].float()
+            # A source may be there and pause for the length of a crop.
+            heard_BM = energy_BM > SILENT * mixture_B1
+            against_BM = torch.where(heard_BM, energy_BM, mixture_B1)
+
+            tau = 10 ** (-self.config.threshold_db / 10)
+            error_BNM = _errors(estimate_BNS, true_BMS)
+            against_B1M = against_BM[:, None]
+            loss_BNM = ((error_BNM + tau * against_B1M) / against_B1M).log()
+            return loss_BNM, heard_BM
+
+
+def _errors(estimate_BNS: torch.Tensor, true_BMS: torch.Tensor) -> torch.Tensor:
+    """Energy (B, N, M) of the difference of every estimate and every reference."""
+    errors = []
+    # One reference at a time: products of waves would lose the digits of small differences.
+    for true_BS in true_BMS.unbind(1):
+        difference_BNS = estimate_BNS - true_BS[:, None]
+        errors.append(difference_BNS.square().sum(-1))
+    return torch.stack(errors, -1)

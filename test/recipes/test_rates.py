@@ -1,0 +1,105 @@
+"""The road at other sample rates, with a codec trained there and with the official architectures.
+
+Official weights would have to be fetched: random ones find out whether hops, frames and masks fit.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from aio_toolkit.codec.dac import Dac
+from aio_toolkit.codec.dac_model import build_dac, save_dac
+from aio_toolkit.files import read_json
+from aio_toolkit.scoring.results import read_results
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the package publishes: rate, strides, codebooks.
+OFFICIAL = {
+    "dac-16khz": (16000, [2, 4, 5, 8], 12),
+    "dac-24khz": (24000, [2, 4, 5, 8], 32),
+    "dac-44khz": (44100, [2, 4, 8, 8], 9),
+}
+SMALL = {
+    "local_data_opts": "--scale 0.01",
+    "vocab_size": "60",
+    "codec_args": "trainer.max_steps=8 quantize_from=4 fitting_batches=2 "
+    "trainer.val_check_interval=4 trainer.checkpoint_every=4 dev_crops=8 batch_size=4 "
+    "model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
+    "model.n_codebooks=2",
+    "ssl_args": "trainer.max_steps=2 trainer.val_check_interval=2 trainer.checkpoint_every=2 "
+    "model.encoder.transformer.width=32 model.encoder.transformer.ffn_width=32 "
+    "model.encoder.transformer.num_layers=1 data.dev_seconds=8 "
+    "data.seconds.asr=3 data.seconds.st=0 data.seconds.sep=3 data.seconds.sound=0 "
+    "data.seconds.music=0",
+    "train_args": "trainer.max_steps=2 trainer.val_check_interval=2 trainer.checkpoint_every=2 "
+    "model.backbone.width=32 model.backbone.ffn_width=32 model.backbone.num_layers=2 "
+    "model.heads.text.ffn_width=32 model.heads.audio.width=32 "
+    "model.backbone.moe.feed_forward.experts.feed_forward.ffn_width=16 data.dev_seconds=8 "
+    # Codes of sources too, so that every stage meets the codec.
+    "model.heads.audio.paths.classes.weight=0.3 "
+    "data.seconds.asr=3 data.seconds.st=0 data.seconds.sep=3 data.seconds.sound=0 "
+    "data.seconds.music=0",
+    "decode_args": "decoders.text.beam_size=1 batch_seconds=8",
+    "decode_tasks": "enh",
+    "tag": "small",
+}
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    """A copy of mini_aio in a tree like the repository's."""
+    if not (ROOT / "tools" / "venv" / ".installed").is_file():
+        pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
+    for name in ("aio_toolkit", "tools", "utils"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    made = shutil.ignore_patterns("corpus", "data", "dump", "exp", "__pycache__")
+    shutil.copytree(ROOT / "egs" / "TEMPLATE", tmp_path / "egs" / "TEMPLATE")
+    shutil.copytree(ROOT / "egs" / "mini_aio", tmp_path / "egs" / "mini_aio", ignore=made)
+    return tmp_path / "egs" / "mini_aio"
+
+
+def run(recipe: Path, rate: int, codec: str) -> Path:
+    """Run the stages from data to scores; the decode folder."""
+    options = {**SMALL, "fs": str(rate), "codec": codec, "nj": "1"}
+    command = ["./run.sh", "--stop_stage", "6"]
+    command += [word for name, value in options.items() for word in (f"--{name}", value)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (decoded,) = (recipe / "exp" / "small").glob("decode_*_test")
+    return decoded
+
+
+def check(decoded: Path, rate: int) -> None:
+    """Enhancement has all outputs and bounds, in waves of that rate."""
+    (task,) = read_results(decoded).tasks
+    outputs = {score.output for score in task.scores}
+    assert {"masked", "codec", "wiener", "fixed_filter", "oracle_codec"} <= outputs
+    assert read_json(decoded / "decode.json")["sample_rate"] == rate
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("rate", [8000, 22050])
+def test_a_codec_of_a_rate_is_trained_there_and_serves_all_stages(recipe, rate):
+    check(run(recipe, rate, codec=""), rate)
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_architectures_of_the_official_codecs_fit_all_stages(recipe, name):
+    rate, strides, codebooks = OFFICIAL[name]
+    config = Dac.Config(
+        sample_rate=rate,
+        encoder_rates=strides,
+        decoder_rates=strides[::-1],
+        n_codebooks=codebooks,
+    )
+    torch.manual_seed(0)
+    save_dac(recipe / "official", build_dac(config), config)
+    check(run(recipe, rate, codec="official"), rate)

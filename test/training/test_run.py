@@ -1,0 +1,101 @@
+"""What defines a run is kept in its folder, and told from what defines another."""
+
+import re
+
+import pytest
+from tiny import SSL_OVERRIDES
+
+from aio_toolkit.config import load_config
+from aio_toolkit.errors import AioError
+from aio_toolkit.training.pretrain import PretrainModule
+from aio_toolkit.training.run import Run, contents
+
+
+def config(*more: str) -> PretrainModule.Config:
+    return load_config(PretrainModule.Config, None, [*SSL_OVERRIDES, *more])
+
+
+def test_a_claimed_folder_holds_the_configuration(tmp_path):
+    Run(config("optim.lr=0.5"), tmp_path).claim()
+    assert load_config(PretrainModule.Config, tmp_path / "config.yaml") == config("optim.lr=0.5")
+    Run(config("optim.lr=0.5"), tmp_path).claim()
+
+
+@pytest.mark.parametrize(
+    ("option", "difference"),
+    [
+        ("optim.lr=0.5", "optim.lr: 0.001 there, 0.5 now"),
+        ("model.masking.span=3", "model.masking.span: 8 there, 3 now"),
+        ("data.seconds.sep=2.0", "data.seconds.sep: 1.0 there, 2.0 now"),
+        ("data.seconds.st=2.0", "data.seconds.st: None there, 2.0 now"),
+        ("trainer.precision=64-true", "trainer.precision: None there, 64-true now"),
+        ("trainer.max_steps=9", "trainer.max_steps: 8 there, 9 now"),
+    ],
+)
+def test_a_claim_with_another_configuration_names_the_first_difference(
+    tmp_path, option, difference
+):
+    Run(config(), tmp_path).claim()
+    with pytest.raises(AioError, match=re.escape(f"({difference})")):
+        Run(config(option), tmp_path).claim()
+
+
+@pytest.mark.parametrize("key", ["accelerator=gpu", "devices=4", "enable_progress_bar=true"])
+def test_a_run_may_move_to_other_hardware(tmp_path, key):
+    Run(config(), tmp_path).claim()
+    Run(config(f"trainer.{key}"), tmp_path).claim()
+
+
+def test_a_run_is_finished_when_its_product_is_there(tmp_path, capsys):
+    product = tmp_path / "model.pt"
+    Run(config(), tmp_path).claim()
+    assert not Run(config(), tmp_path).is_finished("model.pt")
+    product.touch()
+    assert Run(config(), tmp_path).is_finished("model.pt")
+    assert "model.pt is finished: nothing to do" in capsys.readouterr().out
+
+
+def test_the_product_of_another_run_is_not_taken_for_this_one_s(tmp_path):
+    Run(config(), tmp_path).claim()
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(AioError, match="optim.lr: 0.001 there, 0.5 now"):
+        Run(config("optim.lr=0.5"), tmp_path).is_finished("model.pt")
+
+
+@pytest.mark.parametrize("product", [True, False])
+def test_a_run_whose_data_have_changed_is_not_taken_for_this_one(tmp_path, product):
+    before = {"data/train": "1a", "data/dev": "2b"}
+    Run(config(), tmp_path, before).claim()
+    if product:
+        (tmp_path / "model.pt").touch()
+    Run(config(), tmp_path, before).claim()
+    changed = Run(config(), tmp_path, before | {"data/dev": "3c"})
+    message = f"{tmp_path} was begun before data/dev changed. Delete {tmp_path}"
+    with pytest.raises(AioError, match=re.escape(message)):
+        changed.is_finished("model.pt") if product else changed.claim()
+
+
+def test_a_source_that_has_been_added_is_a_change(tmp_path):
+    Run(config(), tmp_path, {"data/train": "1a"}).claim()
+    with pytest.raises(AioError, match="before the sources of data.mixing.sep changed"):
+        Run(
+            config(), tmp_path, {"data/train": "1a", "the sources of data.mixing.sep": "4d"}
+        ).claim()
+
+
+def test_contents_are_told_file_by_file(tmp_path):
+    for name, text in (("units/a.txt", "a"), ("units/b/c.txt", "c"), ("model.pt", "m")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    paths = tmp_path / "units", tmp_path / "model.pt"
+    told = contents(*paths)
+    names = "units/a.txt", "units/b/c.txt", "model.pt"
+    assert list(told) == [str(tmp_path / name) for name in names]
+    (tmp_path / "units/b/c.txt").write_text("d")
+    again = contents(*paths)
+    assert [name for name in told if told[name] != again[name]] == [str(tmp_path / "units/b/c.txt")]
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(AioError, match="model.pt does not exist"):
+        contents(tmp_path / "model.pt")
