@@ -25,11 +25,11 @@ class SubframeStft(nn.Module):
 
     >>> stft = SubframeStft(hop=320)
     >>> wave_XS = torch.randn(2, 900)
-    >>> spectrum_XFK = stft(wave_XS)
-    >>> spectrum_XFK.shape
-    torch.Size([2, 257, 6])
+    >>> spectrum_XKF = stft(wave_XS)
+    >>> spectrum_XKF.shape
+    torch.Size([2, 6, 257])
     >>> columns_X = torch.tensor([6, 6])
-    >>> torch.allclose(stft.inverse(spectrum_XFK, columns_X, 900), wave_XS, atol=1e-5)
+    >>> torch.allclose(stft.inverse(spectrum_XKF, columns_X, 900), wave_XS, atol=1e-5)
     True
     """
 
@@ -67,23 +67,17 @@ class SubframeStft(nn.Module):
         return frames_X * self.subframes
 
     def forward(self, wave_XS: torch.Tensor) -> torch.Tensor:
-        """Complex spectra (X, F, K) of waves that are zero on padding, in float32."""
+        """Complex spectra (X, K, F) of waves that are zero on padding, in float32."""
         S, W = wave_XS.shape[-1], len(self.window_W)
         hop = self.step * self.subframes
         K = -(-S // hop) * self.subframes
         trail = (K - 1) * self.step + W - self.lead - S
         padded_XS = F.pad(wave_XS.float(), (self.lead, trail))
-        return torch.stft(
-            padded_XS,
-            n_fft=W,
-            hop_length=self.step,
-            window=self.window_W,
-            center=False,
-            return_complex=True,
-        )
+        pieces_XKW = padded_XS.unfold(1, W, self.step)
+        return torch.fft.rfft(pieces_XKW * self.window_W)
 
     def inverse(
-        self, spectrum_XFK: torch.Tensor, columns_X: torch.Tensor, num_samples: int
+        self, spectrum_XKF: torch.Tensor, columns_X: torch.Tensor, num_samples: int
     ) -> torch.Tensor:
         """Waves (X, S) whose spectra are nearest (Griffin & Lim 1984).
 
@@ -92,24 +86,32 @@ class SubframeStft(nn.Module):
         3. Divide by the sum of squared windows of the sub-frames that the row has.
 
         Args:
-            spectrum_XFK: complex spectra.
+            spectrum_XKF: complex spectra.
             columns_X: real sub-frames of each row.
             num_samples: samples S of the result; those beyond a row's last frame are zero.
         """
-        W, K = len(self.window_W), spectrum_XFK.shape[-1]
+        W, K = len(self.window_W), spectrum_XKF.shape[1]
         place_K = torch.arange(K, device=columns_X.device)
-        real_XK = (place_K < columns_X[:, None]).float()
-        pieces_XWK = torch.fft.irfft(spectrum_XFK, n=W, dim=1) * self.window_W[:, None]
-        wave_XS = self._overlap_add(pieces_XWK * real_XK[:, None])
+        real_XK1 = (place_K < columns_X[:, None]).float()[..., None]
+        pieces_XKW = torch.fft.irfft(spectrum_XKF, n=W) * self.window_W
+        wave_XS = self._overlap_add(pieces_XKW * real_XK1)
 
-        square_W1 = self.window_W.square()[:, None]
-        weight_XS = self._overlap_add(square_W1 * real_XK[:, None])
+        weight_XS = self._overlap_add(self.window_W.square() * real_XK1)
         # Where no window reaches there is nothing to divide.
         wave_XS = wave_XS / weight_XS.clamp_min(1e-8)
         return wave_XS[:, self.lead : self.lead + num_samples]
 
-    def _overlap_add(self, pieces_XWK: torch.Tensor) -> torch.Tensor:
-        _, W, K = pieces_XWK.shape
-        length = (K - 1) * self.step + W
-        added = F.fold(pieces_XWK, (1, length), kernel_size=(1, W), stride=(1, self.step))
-        return added[:, 0, 0]
+    def _overlap_add(self, pieces_XKW: torch.Tensor) -> torch.Tensor:
+        """Waves of pieces that begin a step after one another.
+
+        Pieces are cut into steps: all first steps in a row are a wave, all second steps another
+        that begins a step later, and so on.
+        """
+        W = pieces_XKW.shape[-1]
+        num_steps = -(-W // self.step)
+        whole_XKW = F.pad(pieces_XKW, (0, num_steps * self.step - W))
+        waves = []
+        for place, part_XKS in enumerate(whole_XKW.split(self.step, dim=-1)):
+            shifted_XKS = F.pad(part_XKS, (0, 0, place, num_steps - 1 - place))
+            waves.append(shifted_XKS.flatten(1))
+        return torch.stack(waves).sum(0)

@@ -47,13 +47,12 @@ class Spectrum(FrontEnd):
     @override
     def features(self, wave_BS: torch.Tensor, samples_B: torch.Tensor) -> torch.Tensor:
         """Features (B, T, F) of waves of unit level."""
-        spectrum_BFK = self.stft(at_unit_level(wave_BS, samples_B))
-        magnitude_BFK = spectrum_BFK.abs()
-        compressed_BFK = magnitude_BFK**self.config.power
+        spectrum_BKF = self.stft(at_unit_level(wave_BS, samples_B))
+        magnitude_BKF = spectrum_BKF.abs()
+        compressed_BKF = magnitude_BKF**self.config.power
         if self.config.phase:
             # A bin of silence has no phase to keep.
-            unit_BFK = spectrum_BFK / magnitude_BFK.clamp_min(1e-8)
-            parts_BFKP = torch.view_as_real(compressed_BFK * unit_BFK)
-            compressed_BFK = parts_BFKP.transpose(2, 3).flatten(1, 2)
-        frames_BKF = compressed_BFK.transpose(1, 2)
-        return frames_BKF.reshape(len(wave_BS), -1, self.num_features)
+            unit_BKF = spectrum_BKF / magnitude_BKF.clamp_min(1e-8)
+            parts_BKFP = torch.view_as_real(compressed_BKF * unit_BKF)
+            compressed_BKF = parts_BKFP.flatten(2)
+        return compressed_BKF.reshape(len(wave_BS), -1, self.num_features)

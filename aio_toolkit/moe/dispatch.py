@@ -111,10 +111,11 @@ class Dispatch:
     def products(self, x_ND: torch.Tensor, y_RD: torch.Tensor) -> torch.Tensor:
         """Scalar products (N, K) of a token's vector with each of its rows; zero where not active.
 
-        Calls the backward kernel of `embedding_bag`'s weights; it never materialises the products
-        of elements, whose allocation would cost a CPU more than the arithmetic.
+        On a CPU it calls the backward kernel of `embedding_bag`'s weights, which never materialises
+        the products of elements: their allocation would cost more than the arithmetic. The kernel
+        of a GPU knows no bfloat16.
         """
-        if _BAG_WEIGHTS_BACKWARD is None:
+        if _BAG_WEIGHTS_BACKWARD is None or x_ND.device.type != "cpu":
             return self.plain_products(x_ND, y_RD)
         N, K = self.row_NK.shape
         row_S = self.row_NK.flatten()

@@ -26,14 +26,14 @@ def ideal_mask(mixture_S: np.ndarray, sources_NS: np.ndarray, hop: int) -> np.nd
     True
     """
     stft = SubframeStft(hop)
-    source_NFK = stft(torch.from_numpy(sources_NS))
-    mixture_FK = stft(torch.from_numpy(mixture_S)[None])[0]
-    level_NFK = source_NFK.abs()
+    source_NKF = stft(torch.from_numpy(sources_NS))
+    mixture_KF = stft(torch.from_numpy(mixture_S)[None])[0]
+    level_NKF = source_NKF.abs()
     # Where nobody claims a bin (digital silence) it is shared evenly, which keeps the sum.
-    level_NFK = level_NFK + 1e-9
-    masked_NFK = level_NFK / level_NFK.sum(0) * mixture_FK
-    columns_N = torch.full((len(sources_NS),), masked_NFK.shape[-1])
-    return stft.inverse(masked_NFK, columns_N, len(mixture_S)).numpy()
+    level_NKF = level_NKF + 1e-9
+    masked_NKF = level_NKF / level_NKF.sum(0) * mixture_KF
+    columns_N = torch.full((len(sources_NS),), masked_NKF.shape[1])
+    return stft.inverse(masked_NKF, columns_N, len(mixture_S)).numpy()
 
 
 @torch.inference_mode()

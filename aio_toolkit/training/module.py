@@ -34,6 +34,24 @@ class TrainingModule(lightning.LightningModule):
         """The optimizer of all parameters that train."""
         return self.optim.build(self.model, self.trainer.max_steps)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of all gradients together, or each value.
+
+        Lightning's own clipping refuses fused optimizers in mixed precision, since some of them
+        undo the scaling of float16 by themselves; here nothing is scaled.
+        """
+        if not gradient_clip_val:
+            return
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def check_finite(self, loss: torch.Tensor, batch: Batch, name: str = "loss") -> None:
         """Raise AioError, with utterances and remedy, where a loss is NaN or infinite."""
         # At once: a step with it would leave no weight finite.

@@ -1,6 +1,5 @@
 """Stage 4: the MoE transformer on the frozen encoder, all tasks at once."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from aio_toolkit.training.optim import AdamWCosine
 from aio_toolkit.training.pretrain import STATISTICS_BATCHES
 from aio_toolkit.training.run import Run, contents, is_first_rank, say
 from aio_toolkit.training.selection import DevScore
+from aio_toolkit.training.trunk_gradients import TrunkGradients
 
 
 class MultitaskModule(TrainingModule):
@@ -39,8 +39,8 @@ class MultitaskModule(TrainingModule):
     micro-batch logs
 
     - `train/balance`: the balance's loss before its weight;
-    - `grad_norm/<task>`: the norm of what a task's rows send back to the backbone, as it enters the
-      step's gradient, that is divided by the number of micro-batches;
+    - `grad_norm/<task>`: the norm of what a task's rows send back to the backbone, divided by the
+      number of micro-batches and before it is evened out;
     - `moe/<layer>/<figure>`: routing of the step, see `moe.figures`.
     """
 
@@ -58,6 +58,7 @@ class MultitaskModule(TrainingModule):
             data: batches.
             optim: the optimizer.
             task_weights: scales the losses of the tasks it names; the others weigh 1.
+            trunk: how the tasks' gradients meet at the end of the backbone.
             trainer: options of `lightning.Trainer`, see `training.fit`.
         """
 
@@ -66,6 +67,7 @@ class MultitaskModule(TrainingModule):
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
         optim: AdamWCosine.Config = field(default_factory=AdamWCosine.Config)
         task_weights: dict[str, float] = field(default_factory=dict)
+        trunk: TrunkGradients.Config = field(default_factory=TrunkGradients.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
 
     def __init__(
@@ -74,6 +76,7 @@ class MultitaskModule(TrainingModule):
         optim: AdamWCosine.Config,
         task_weights: Mapping[str, float] | None = None,
         seed: int = 0,
+        trunk: TrunkGradients.Config | None = None,
     ):
         """Take over a model.
 
@@ -82,25 +85,26 @@ class MultitaskModule(TrainingModule):
             optim: options of the optimizer.
             task_weights: weights of the tasks' losses, by task; the others weigh 1.
             seed: fixes what training steps draw.
+            trunk: how the tasks' gradients meet at the end of the backbone.
         """
         super().__init__(model, optim, seed)
-        self.task_weights = dict(task_weights or {})
+        names = [task.name for task in model.tasks]
+        self.task_weights = dict.fromkeys(names, 1.0) | dict(task_weights or {})
+        self.trunk = TrunkGradients(trunk or TrunkGradients.Config(), self.task_weights)
         self.balance = parts.build(Balance, model.config.backbone.moe.balance)
         self.pool = TablePool()
         self.layers = model.backbone.moe_layers()
         visits = {name: layer.router.top_k for name, layer in self.layers.items()}
-        names = [task.name for task in model.tasks]
         self.monitor = RoutingMonitor(names, visits)
         self.dev_score = DevScore()
         self.finished: Tables = {}
-        self.gradient_norms: dict[str, torch.Tensor] = {}
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Loss of a micro-batch.
 
         1. Losses of the tasks that it holds.
         2. Loss of the balance, on the routing of the step so far.
-        3. Log both, and have the gradients of the tasks noted when they come back.
+        3. Log both, and have the gradients of the tasks evened out when they come back.
         """
         seed_step(self.seed, batch.number)
         # The same for all micro-batches and ranks: they share the step's gradients and tables.
@@ -113,15 +117,15 @@ class MultitaskModule(TrainingModule):
         if output.tables:
             total = total + self._balance_loss(output.tables)
         self._log_all("train", output, total, len(batch.ids))
-        self._watch_gradients(output)
+        for task, frames in output.frames.items():
+            self.trunk.watch(task, frames.h_BTD)
         return total
 
     def weighted(self, output: AioOutput) -> torch.Tensor:
         """Sum of the tasks' losses, each by its weight."""
         terms = []
         for task, loss in output.losses.items():
-            weight = self.task_weights.get(task, 1.0)
-            terms.append(weight * loss.total)
+            terms.append(self.task_weights[task] * loss.total)
         return sum(terms)  # type: ignore[return-value]
 
     def _balance_loss(self, tables: Tables) -> torch.Tensor:
@@ -133,8 +137,9 @@ class MultitaskModule(TrainingModule):
         return self.balance.config.weight * balance
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
-        """Close the step's routing; correct the routers."""
+        """Close the step's gradients and routing; correct the routers."""
         super().optimizer_step(*arguments, **options)
+        self.trunk.close_step()
         # Here, as checkpoints are written next.
         self.finished = self.pool.finish_step()
         for name, table in self.finished.items():
@@ -145,9 +150,9 @@ class MultitaskModule(TrainingModule):
         figures = self.monitor.watch(self.global_step, self.finished)
         named = {f"moe/{name}": value for name, value in figures.items()}
         self.log_dict(named, batch_size=1)
-        self.log_dict(self.gradient_norms, batch_size=1)
+        norms = {f"grad_norm/{task}": norm for task, norm in self.trunk.take_noted().items()}
+        self.log_dict(norms, batch_size=1)
         self.finished = {}
-        self.gradient_norms = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the last step's routing, which the next micro-batch's loss looks at, and the score
@@ -181,21 +186,6 @@ class MultitaskModule(TrainingModule):
             figures = {f"{task}/{name}": value for name, value in loss.figures.items()}
             figures[f"{task}/loss"] = loss.total
             self.log_figures(split, figures, batch_size)
-
-    def _watch_gradients(self, output: AioOutput) -> None:
-        """Note the norm of what each task's rows send back to the backbone, when they do.
-
-        It tells which tasks pull at the backbone how hard, at no more than a norm's cost.
-        """
-        for task, frames in output.frames.items():
-            if frames.h_BTD.requires_grad:
-                note = functools.partial(self._note_gradient, task)
-                frames.h_BTD.register_hook(note)
-
-    def _note_gradient(self, task: str, gradient_BTD: torch.Tensor) -> None:
-        # In half precision the sum of squares would overflow.
-        norm = gradient_BTD.detach().float().norm()
-        self.gradient_norms[f"grad_norm/{task}"] = norm
 
 
 @dataclass(frozen=True)
@@ -252,7 +242,7 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
         # A run that goes on has them in its checkpoint.
         batches = data.first_batches(STATISTICS_BATCHES)
         model.front_end.fit((batch.wave_BS, batch.samples_B) for batch in batches)
-    module = MultitaskModule(model, config.optim, config.task_weights, config.seed)
+    module = MultitaskModule(model, config.optim, config.task_weights, config.seed, config.trunk)
     train_tasks(module, loaded, data, run)
 
 

@@ -53,7 +53,7 @@ class AdamWCosine:
             {"params": others, "weight_decay": 0.0},
         ]
         betas = (BETA1, config.beta2)
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, foreach=True)
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
         factor = functools.partial(self.factor, max_steps=max_steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {

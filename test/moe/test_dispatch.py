@@ -1,5 +1,7 @@
 """Dispatch: every pair has its row, moves are exact, and the private operator has a plain twin."""
 
+import dataclasses
+
 import pytest
 import torch
 from routings import check_against, pairs, random_routing
@@ -98,3 +100,17 @@ def test_where_torch_lacks_the_private_operator_weights_get_the_same_gradient(mo
     with_operator = gradient()
     monkeypatch.setattr(module, "_BAG_WEIGHTS_BACKWARD", None)
     torch.testing.assert_close(gradient(), with_operator)
+
+
+def test_the_private_operator_is_for_cpus_alone_since_a_gpu_has_none_for_bfloat16(monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise AssertionError("called for another device")
+
+    monkeypatch.setattr(module, "_BAG_WEIGHTS_BACKWARD", fail)
+    _, plan = make()
+    for field in dataclasses.fields(plan):
+        value = getattr(plan, field.name)
+        if isinstance(value, torch.Tensor):
+            setattr(plan, field.name, value.to("meta"))
+    x_ND, y_RD = torch.empty(13, 8, device="meta"), torch.empty(len(plan.slot_R), 8, device="meta")
+    assert plan.products(x_ND, y_RD).shape == (13, 3)

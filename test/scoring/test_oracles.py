@@ -85,10 +85,10 @@ def test_the_ideal_mask_is_the_share_of_a_source_in_every_bin_of_the_mask_path_s
     mixture_S = sources.sum(0)
     found = ideal_mask(mixture_S, sources, hop=320)
     stft = SubframeStft(320)
-    level_NFK = stft(torch.from_numpy(sources)).abs() + 1e-9
-    mixture_FK = stft(torch.from_numpy(mixture_S)[None])[0]
+    level_NKF = stft(torch.from_numpy(sources)).abs() + 1e-9
+    mixture_KF = stft(torch.from_numpy(mixture_S)[None])[0]
     for n in range(3):
-        share_FK = level_NFK[n] / level_NFK.sum(0)
-        want_1S = stft.inverse((share_FK * mixture_FK)[None], torch.tensor([8]), SIZE)
+        share_KF = level_NKF[n] / level_NKF.sum(0)
+        want_1S = stft.inverse((share_KF * mixture_KF)[None], torch.tensor([8]), SIZE)
         np.testing.assert_allclose(found[n], want_1S[0].numpy(), atol=1e-5)
     np.testing.assert_allclose(found.sum(0), mixture_S, atol=1e-4)

@@ -121,7 +121,7 @@ class MaskPath(CodePath):
         return outputs
 
     def masks(self, sources: SourceFrames) -> torch.Tensor:
-        """Masks (B, N, F, K), float or complex, that add up to one over N."""
+        """Masks (B, N, K, F), float or complex, that add up to one over N."""
         normed_BNTD = self.norm(sources.g_BNTD)
         # In float32: what a softmax of bfloat16 shares out does not add up to one.
         value_BNTX = self.linear(normed_BNTD).float()
@@ -130,25 +130,24 @@ class MaskPath(CodePath):
             # Values of a frame are those of its sub-frames in turn.
             value_BNTJF = value_BNTX.unflatten(-1, (-1, F))
             value_BNKF = value_BNTJF.flatten(2, 3)
-            return value_BNKF.softmax(1).transpose(2, 3)
+            return value_BNKF.softmax(1)
         value_BNTJFP = value_BNTX.unflatten(-1, (-1, F, 2))
         value_BNKF = torch.view_as_complex(value_BNTJFP.flatten(2, 3).contiguous())
         # What is missing to one is shared out evenly, and so is the one.
         missing_BKF = 1 - value_BNKF.sum(1)
-        mask_BNKF = value_BNKF + missing_BKF[:, None] / sources.num_sources
-        return mask_BNKF.transpose(2, 3)
+        return value_BNKF + missing_BKF[:, None] / sources.num_sources
 
     def _estimates(self, sources: SourceFrames) -> torch.Tensor:
         """Waves (B, N, S) of the mixture at unit level under its masks."""
-        mask_BNFK = self.masks(sources)
-        with torch.autocast(mask_BNFK.device.type, enabled=False):
+        mask_BNKF = self.masks(sources)
+        with torch.autocast(mask_BNKF.device.type, enabled=False):
             mixture_BS = at_unit_level(sources.wave_BS, sources.samples_B)
-            spectrum_BFK = self.stft(mixture_BS)
-            masked_XFK = (mask_BNFK * spectrum_BFK[:, None]).flatten(0, 1)
+            spectrum_BKF = self.stft(mixture_BS)
+            masked_XKF = (mask_BNKF * spectrum_BKF[:, None]).flatten(0, 1)
             columns_B = self.stft.columns(sources.lengths_B)
             columns_X = columns_B.repeat_interleave(sources.num_sources)
-            wave_XS = self.stft.inverse(masked_XFK, columns_X, mixture_BS.shape[1])
-            wave_BNS = wave_XS.unflatten(0, mask_BNFK.shape[:2])
+            wave_XS = self.stft.inverse(masked_XKF, columns_X, mixture_BS.shape[1])
+            wave_BNS = wave_XS.unflatten(0, mask_BNKF.shape[:2])
             # Beyond the end of a row, its last frame is completed with what masks made of silence.
             place_S = torch.arange(wave_BNS.shape[-1], device=wave_BNS.device)
             real_B1S = place_S < sources.samples_B[:, None, None]

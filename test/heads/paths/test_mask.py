@@ -56,21 +56,21 @@ def test_estimates_start_as_equal_shares_of_the_mixture(kind, num_sources, num_s
 @pytest.mark.parametrize("kind", KINDS)
 def test_masks_add_up_to_one_and_estimates_to_the_mixture(kind):
     path, sources = make_path(kind), make_sources([2000, 1500], 3)
-    mask_BNFK = path.masks(sources)
-    assert mask_BNFK.shape == (2, 3, 257, 14)
-    ones = torch.ones_like(mask_BNFK[:, 0])
-    torch.testing.assert_close(mask_BNFK.sum(1), ones, atol=1e-5, rtol=0)
+    mask_BNKF = path.masks(sources)
+    assert mask_BNKF.shape == (2, 3, 14, 257)
+    ones = torch.ones_like(mask_BNKF[:, 0])
+    torch.testing.assert_close(mask_BNKF.sum(1), ones, atol=1e-5, rtol=0)
     torch.testing.assert_close(masked(path, sources).sum(1), sources.wave_BS, atol=1e-5, rtol=0)
 
 
 def test_the_values_of_a_frame_are_masks_of_its_sub_frames_in_turn():
     path, sources = make_path(), make_sources([3 * HOP])
-    mask_BNFK = path.masks(sources)
+    mask_BNKF = path.masks(sources)
     for n, t, j in [(0, 0, 0), (1, 2, 1), (0, 1, 1)]:
         values = [path.linear(path.norm(sources.g_BNTD[0, m, t])) for m in range(2)]
         own = [value.view(2, 257)[j] for value in values]
         want_F = own[n].exp() / (own[0].exp() + own[1].exp())
-        torch.testing.assert_close(mask_BNFK[0, n, :, 2 * t + j], want_F)
+        torch.testing.assert_close(mask_BNKF[0, n, 2 * t + j], want_F)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -161,8 +161,8 @@ def test_silence_in_silence_is_a_number():
 def test_masks_stay_in_float32_under_autocast():
     path, sources = make_path(), make_sources([2000])
     with torch.autocast("cpu", torch.bfloat16):
-        mask_BNFK, estimate_BNS = path.masks(sources), masked(path, sources)
-    assert mask_BNFK.dtype == estimate_BNS.dtype == torch.float32
+        mask_BNKF, estimate_BNS = path.masks(sources), masked(path, sources)
+    assert mask_BNKF.dtype == estimate_BNS.dtype == torch.float32
     torch.testing.assert_close(estimate_BNS.sum(1), sources.wave_BS, atol=1e-5, rtol=0)
 
 
