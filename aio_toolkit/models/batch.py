@@ -101,17 +101,20 @@ class Batch:
         )
 
 
-def collate(examples: Sequence[Example], tasks: Sequence[Task], hop: int) -> Batch:
+def collate(
+    examples: Sequence[Example], tasks: Sequence[Task], hop: int, multiple: int = 1
+) -> Batch:
     """Put examples into one batch.
 
     1. Sort them by task.
-    2. Pad waves and codes to the longest.
+    2. Pad waves and codes to the longest, and on to a multiple of some frames.
     3. Pad the answers of each task as its kind does.
 
     Args:
         examples: utterances of any of the tasks, one at least.
         tasks: all tasks of the model, in the order of its gates.
         hop: samples of a frame.
+        multiple: the frames of the batch are a multiple of this number; 1 pads to the longest.
 
     >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
     >>> long = Example("asr-1", asr, np.ones(5, np.float32), target=np.array([7, 8]))
@@ -126,6 +129,10 @@ def collate(examples: Sequence[Example], tasks: Sequence[Task], hop: int) -> Bat
     examples = sorted(examples, key=lambda example: place[example.task.name])
     waves = [example.wave_S for example in examples]
     lengths = [len(wave_S) for wave_S in waves]
+    size = max(lengths)
+    if multiple > 1:
+        step = multiple * hop
+        size = -(-size // step) * step
 
     rows, targets = {}, {}
     for task in tasks:
@@ -137,15 +144,15 @@ def collate(examples: Sequence[Example], tasks: Sequence[Task], hop: int) -> Bat
         known = [answer for answer in answers if answer is not None]
         if known:
             # Answers of some kinds are as long as the input, its padding included.
-            targets[task.name] = task.kind.collate(known, max(lengths), hop)
+            targets[task.name] = task.kind.collate(known, size, hop)
 
     indices = [place[example.task.name] for example in examples]
     return Batch(
         ids=[example.id for example in examples],
         task_B=torch.tensor(indices),
-        wave_BS=pad_arrays(waves, 0.0),
+        wave_BS=pad_arrays(waves, 0.0, length=size),
         samples_B=torch.tensor(lengths),
-        codes_BTQ=pad_codes([example.codes_TQ for example in examples], max(lengths), hop),
+        codes_BTQ=pad_codes([example.codes_TQ for example in examples], size, hop),
         rows=rows,
         targets=targets,
         number=examples[0].number,

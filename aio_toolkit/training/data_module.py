@@ -31,6 +31,9 @@ from aio_toolkit.training.dataset import WaveDataset
 
 # Batches that each loader process has ready.
 PREFETCHED = 4
+# Frames of a batch are a multiple of this. In bfloat16 a CPU compiles its matrix products anew for
+# every size they meet: where each batch had a size of its own, that took a fifth of all time.
+FRAMES_MULTIPLE = 16
 
 
 class TaskDataModule(lightning.LightningDataModule):
@@ -202,7 +205,9 @@ class TaskDataModule(lightning.LightningDataModule):
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,
-            collate_fn=partial(collate, tasks=self.tasks, hop=self.grid.hop),
+            collate_fn=partial(
+                collate, tasks=self.tasks, hop=self.grid.hop, multiple=FRAMES_MULTIPLE
+            ),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             prefetch_factor=PREFETCHED if num_workers else None,

@@ -139,7 +139,7 @@ class MultitaskModule(TrainingModule):
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """Close the step's gradients and routing; correct the routers."""
         super().optimizer_step(*arguments, **options)
-        self.trunk.close_step()
+        self.trunk.close_step(self.trainer.accumulate_grad_batches)
         # Here, as checkpoints are written next.
         self.finished = self.pool.finish_step()
         for name, table in self.finished.items():

@@ -90,13 +90,17 @@ class TrunkGradients(nn.Module):
         noted, self._noted = self._noted, {}
         return noted
 
-    def close_step(self) -> None:
-        """Bring the running means up to date with the optimizer step that ends here."""
+    def close_step(self, micro_batches: int = 1) -> None:
+        """Bring the running means up to date with the optimizer step that ends here.
+
+        Args:
+            micro_batches: how many it was made of; each sent its gradient divided by this number.
+        """
         total_G, count_G = sum_over_ranks(torch.stack([self.total_G, self.count_G]))
         self.total_G.zero_()
         self.count_G.zero_()
 
-        mean_G = total_G / count_G.clamp_min(1)
+        mean_G = micro_batches * total_G / count_G.clamp_min(1)
         moved_G = self.norm_G.lerp(mean_G, 1 - self.config.memory)
         # The first mean stands alone; a task that did not come keeps the one it has.
         moved_G = torch.where(self.norm_G > 0, moved_G, mean_G)

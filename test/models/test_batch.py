@@ -8,7 +8,7 @@ import torch
 from tiny import ALL, HOP, ODD, batch_of, named
 
 from aio_toolkit.answers.audio_target import AudioTarget
-from aio_toolkit.models.batch import Example
+from aio_toolkit.models.batch import Example, collate
 
 TASKS = named("st", "asr", "sep", "music")
 PLACE = {"st": 0, "asr": 1, "sep": 2, "music": 3}
@@ -140,3 +140,19 @@ def test_rows_without_codes_have_none():
     codes_BNTQ = batch.targets["sep"].codes_BNTQ
     check_padded(codes_BNTQ[0], coded.target.codes_NTQ, 1, -1)
     assert (codes_BNTQ[1] == -1).all()
+
+
+def test_batches_may_be_padded_to_a_multiple_of_frames_with_their_answers_and_codes():
+    examples = examples_of({"st": [4], "sep": [3, 11]})
+    alone, padded = (collate(examples, TASKS, HOP, multiple) for multiple in (1, 5))
+    samples = alone.wave_BS.shape[1]
+    assert padded.wave_BS.shape == (3, 15 * HOP)
+    assert padded.codes_BTQ.shape[1] == 15
+    assert padded.targets["sep"].wave_BNS.shape[-1] == 15 * HOP
+    assert padded.targets["sep"].codes_BNTQ.shape[2] == 15
+    assert torch.equal(padded.samples_B, alone.samples_B)
+    assert torch.equal(padded.targets["st"], alone.targets["st"])
+    assert torch.equal(padded.wave_BS[:, :samples], alone.wave_BS)
+    assert torch.equal(padded.codes_BTQ[:, :11], alone.codes_BTQ)
+    assert not padded.wave_BS[:, samples:].any()
+    assert (padded.codes_BTQ[:, 11:] == -1).all()
