@@ -25,5 +25,6 @@ setup(
     python_requires=">=3.12,<3.14",
     packages=find_packages(include=["aio_toolkit", "aio_toolkit.*"]),
     install_requires=requirements("requirements.txt"),
+    entry_points={"console_scripts": ["aio-toolkit = aio_toolkit.commands:main"]},
     extras_require={"test": requirements("requirements-test.txt")},
 )

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "aio_toolkit"
 # Each floor imports from those below it, and folders of one floor not from each other.
 FLOORS = [
     {"bin"},
+    {"hub"},
     {"analysis"},
     {"training"},
     {"decoding", "scoring"},
@@ -32,6 +33,8 @@ FLOORS = [
 UPWARD = {
     # Commands answer `--help` at once; what they read is made when they run.
     ("arguments.py", "aio_toolkit.dump.split"),
+    # `import aio_toolkit` takes no time, and has everything that a finished model needs.
+    ("__init__.py", "aio_toolkit.hub.model"),
     # A task names its kind of answer; the class is looked up by name.
     ("tasks.py", "aio_toolkit.answers.base"),
 }

@@ -54,14 +54,31 @@ def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
     ...     read_audio(f"cat {folder}/a.wav |", sample_rate=8000).tolist()
     [0.5, -0.25]
     """
-    with _told_of(where):
-        samples_SC, rate = _load(spec)
-        check_samples(samples_SC, spec)
+    samples_SC, rate = read_channels(spec, where)
     wave_S = _to_mono(samples_SC)
     if rate == sample_rate:
         return wave_S
     notice_resampling(rate, sample_rate)
     return resample(wave_S, rate, sample_rate)
+
+
+def read_channels(spec: str, where: str = "") -> tuple[np.ndarray, int]:
+    """Read all channels of a wave as they are.
+
+    Args:
+        spec: as in `read_audio`.
+        where: what error messages open with.
+
+    Returns:
+        (S, C) float32 in [-1, 1], and their rate in Hz.
+
+    Raises:
+        AioError: as `read_audio`.
+    """
+    with _told_of(where):
+        samples_SC, rate = _load(spec)
+        check_samples(samples_SC, spec)
+    return samples_SC, rate
 
 
 def read_span(

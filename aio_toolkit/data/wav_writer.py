@@ -1,4 +1,4 @@
-"""Writing waves to WAV files. Letters: S samples."""
+"""Writing waves to WAV files. Letters: S samples, C channels."""
 
 import sys
 from enum import StrEnum
@@ -26,7 +26,7 @@ def write_wav(
     sample_rate: int,
     subtype: Subtype = Subtype.pcm_16,
 ) -> None:
-    """Write a wave atomically, as 16-bit PCM or 32-bit float.
+    """Write a wave (S,), or several channels (S, C), atomically, as 16-bit PCM or 32-bit float.
 
     Samples beyond [-1, 1] are clipped in PCM, with a warning on stderr.
 
@@ -43,8 +43,8 @@ def write_wav(
     import soundfile
 
     wave_S = np.asarray(wave_S)
-    if wave_S.ndim != 1:
-        raise ValueError(f"expected a mono wave of shape (S,), got {wave_S.shape}")
+    if wave_S.ndim > 2:
+        raise ValueError(f"expected a wave of shape (S,) or (S, C), got {wave_S.shape}")
     check_samples(wave_S, str(path))
     if subtype == Subtype.pcm_16:
         wave_S = _to_int16(wave_S, path)

@@ -1,8 +1,9 @@
 """Text by ESPnet's batched beam search over attention decoder and CTC prefix scores."""
 
 from dataclasses import dataclass
-from typing import override
+from typing import Any, override
 
+import torch
 from espnet2.legacy.nets.batch_beam_search import BatchBeamSearch
 from espnet2.legacy.nets.scorers.ctc import CTCPrefixScorer
 from espnet2.legacy.nets.scorers.length_bonus import LengthBonus
@@ -12,6 +13,19 @@ from aio_toolkit.decoding.base import Decoder
 from aio_toolkit.heads.base import Frames
 from aio_toolkit.heads.text import TextHead
 from aio_toolkit.tasks import Task
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What may have been said.
+
+    Attributes:
+        text: the sentence.
+        score: its log probability, CTC and attention decoder weighed as the search does.
+    """
+
+    text: str
+    score: float
 
 
 class TextDecoder(Decoder):
@@ -46,6 +60,12 @@ class TextDecoder(Decoder):
     @override
     def decode(self, frames: Frames) -> list[str]:
         """The best sentence of each row."""
+        # A search that ended with no finished hypothesis has nothing to say: an empty sentence,
+        # counted as errors.
+        return [found[0].text if found else "" for found in self.search(frames)]
+
+    def search(self, frames: Frames) -> list[list[Hypothesis]]:
+        """The hypotheses of each row, the best first."""
         name = frames.task.name
         # A search is made for one start token.
         if name not in self.searches:
@@ -56,18 +76,13 @@ class TextDecoder(Decoder):
             maxlenratio=self.config.max_length_ratio,
             x_lengths=frames.lengths_B,
         )
+        return [[self._hypothesis(one) for one in of_row] for of_row in results]
 
-        sentences = []
-        for hypotheses in results:
-            # A search that ended with no finished hypothesis has nothing to say: an empty sentence,
-            # counted as errors.
-            sentence = ""
-            if hypotheses:
-                # The best comes first, and its first token is the task's.
-                ids = hypotheses[0].yseq[1:].tolist()
-                sentence = self.vocabulary.decode(ids)
-            sentences.append(sentence)
-        return sentences
+    def _hypothesis(self, found: Any) -> Hypothesis:
+        # The first token is the task's.
+        ids = found.yseq[1:].tolist()
+        score = torch.as_tensor(found.score).detach()
+        return Hypothesis(self.vocabulary.decode(ids), float(score))
 
     def _build_search(self, task: Task) -> BatchBeamSearch:
         config, vocabulary = self.config, self.vocabulary

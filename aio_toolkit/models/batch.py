@@ -101,20 +101,18 @@ class Batch:
         )
 
 
-def collate(
-    examples: Sequence[Example], tasks: Sequence[Task], hop: int, multiple: int = 1
-) -> Batch:
+def collate(examples: Sequence[Example], tasks: Sequence[Task], hop: int, step: int = 1) -> Batch:
     """Put examples into one batch.
 
     1. Sort them by task.
-    2. Pad waves and codes to the longest, and on to a multiple of some frames.
+    2. Pad waves and codes to the longest, rounded up.
     3. Pad the answers of each task as its kind does.
 
     Args:
         examples: utterances of any of the tasks, one at least.
         tasks: all tasks of the model, in the order of its gates.
         hop: samples of a frame.
-        multiple: the frames of the batch are a multiple of this number; 1 pads to the longest.
+        step: the samples of a padded row are a multiple of this number.
 
     >>> asr = Task("asr", "speech recognition", "text", ("text",), ("wer",))
     >>> long = Example("asr-1", asr, np.ones(5, np.float32), target=np.array([7, 8]))
@@ -129,10 +127,7 @@ def collate(
     examples = sorted(examples, key=lambda example: place[example.task.name])
     waves = [example.wave_S for example in examples]
     lengths = [len(wave_S) for wave_S in waves]
-    size = max(lengths)
-    if multiple > 1:
-        step = multiple * hop
-        size = -(-size // step) * step
+    size = -(-max(lengths) // step) * step
 
     rows, targets = {}, {}
     for task in tasks:
@@ -140,16 +135,14 @@ def collate(
         if not members:
             continue
         rows[task.name] = slice(members[0], members[-1] + 1)
-        answers = [examples[row].target for row in members]
-        known = [answer for answer in answers if answer is not None]
-        if known:
+        answers = [examples[row].target for row in members if examples[row].target is not None]
+        if answers:
             # Answers of some kinds are as long as the input, its padding included.
-            targets[task.name] = task.kind.collate(known, size, hop)
+            targets[task.name] = task.kind.collate(answers, size, hop)
 
-    indices = [place[example.task.name] for example in examples]
     return Batch(
         ids=[example.id for example in examples],
-        task_B=torch.tensor(indices),
+        task_B=torch.tensor([place[example.task.name] for example in examples]),
         wave_BS=pad_arrays(waves, 0.0, length=size),
         samples_B=torch.tensor(lengths),
         codes_BTQ=pad_codes([example.codes_TQ for example in examples], size, hop),

@@ -206,7 +206,7 @@ class TaskDataModule(lightning.LightningDataModule):
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,
             collate_fn=partial(
-                collate, tasks=self.tasks, hop=self.grid.hop, multiple=FRAMES_MULTIPLE
+                collate, tasks=self.tasks, hop=self.grid.hop, step=FRAMES_MULTIPLE * self.grid.hop
             ),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,

@@ -150,7 +150,7 @@ def test_a_row_of_a_batch_has_the_sentence_that_it_has_alone(ctc_weight):
 
 
 def test_a_search_that_ends_without_a_hypothesis_gives_an_empty_sentence():
-    found = SimpleNamespace(yseq=torch.tensor([START["asr"], 2, 1, EOS]))
+    found = SimpleNamespace(yseq=torch.tensor([START["asr"], 2, 1, EOS]), score=-1.0)
 
     def search(h_BTD, **options):
         return [[], [found]]

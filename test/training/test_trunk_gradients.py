@@ -1,4 +1,4 @@
-"""The norms of the tasks' gradients, evened out: against a slow loop, over micro-batches and ranks."""
+"""The norms of the tasks' gradients, evened out: against a slow loop, over micro-batches, ranks."""
 
 import math
 

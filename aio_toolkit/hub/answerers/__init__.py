@@ -1,0 +1,1 @@
+"""One file per kind of answer: how recordings of any length are answered."""

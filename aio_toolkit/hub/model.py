@@ -1,0 +1,93 @@
+"""A finished model, ready to answer recordings."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from aio_toolkit import parts
+from aio_toolkit.errors import AioError
+from aio_toolkit.hub.answerers.base import Answerer
+from aio_toolkit.hub.answers import AudioAnswer, TextAnswer
+from aio_toolkit.hub.recording import to_recording
+from aio_toolkit.models.checkpoint import MODEL, load_aio
+from aio_toolkit.tasks import Task
+
+
+class Model:
+    """Answers recordings to the tasks that it was trained on.
+
+    A recording is a path, or an array or tensor (samples,) or (channels, samples) with its rate.
+
+    Attributes:
+        tasks: its tasks by name.
+        rate: Hz at which it hears; other rates are resampled, there and back.
+    """
+
+    def __init__(self, folder: Path, device: str = "auto"):
+        """Read a model.
+
+        Args:
+            folder: experiment folder of stage 4, or of a sub-network.
+            device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
+
+        Raises:
+            AioError: there is no model, or it is damaged.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = load_aio(folder / MODEL).model.to(device)
+        self.tasks: dict[str, Task] = {task.name: task for task in self._model.tasks}
+        self.rate = self._model.encoder.grid.sample_rate
+        self._answerers: dict[str, Answerer] = {}
+
+    def answer(self, task: str, x: Any, rate: int | None = None) -> Any:
+        """The answer to a recording, or a list of answers to a list of them.
+
+        Args:
+            task: name of one of its tasks.
+            x: a recording, or a list of recordings.
+            rate: Hz of arrays and tensors.
+
+        Raises:
+            AioError: it does not know the task, or a recording cannot be read.
+        """
+        answerer = self.answerer(task)
+        if isinstance(x, list):
+            return [answerer.answer(to_recording(one, rate)) for one in x]
+        return answerer.answer(to_recording(x, rate))
+
+    def transcribe(self, x: Any, rate: int | None = None) -> TextAnswer:
+        """What is said in a recording."""
+        return self.answer("asr", x, rate)
+
+    def translate(self, x: Any, rate: int | None = None) -> TextAnswer:
+        """What is said in a recording, in another language."""
+        return self.answer("st", x, rate)
+
+    def separate(self, x: Any, rate: int | None = None) -> AudioAnswer:
+        """Each speaker of a recording."""
+        return self.answer("sep", x, rate)
+
+    def enhance(self, x: Any, rate: int | None = None) -> AudioAnswer:
+        """The speech of a recording without its noise."""
+        return self.answer("enh", x, rate)
+
+    def sounds(self, x: Any, rate: int | None = None) -> AudioAnswer:
+        """Each sound of a recording."""
+        return self.answer("sound", x, rate)
+
+    def music(self, x: Any, rate: int | None = None) -> AudioAnswer:
+        """Each stem of a song."""
+        return self.answer("music", x, rate)
+
+    def answerer(self, name: str) -> Answerer:
+        """What answers recordings to a task; AioError where the model does not know it."""
+        if name not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise AioError(f"the model has no task '{name}'. Its tasks: {known}.")
+        if name not in self._answerers:
+            task = self.tasks[name]
+            answerer = cast(type[Answerer], parts.find_in("hub/answerers", task.output))
+            self._answerers[name] = answerer(self._model, task)
+        return self._answerers[name]

@@ -1,0 +1,121 @@
+"""Sources of recordings of any rate, length and number of channels."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import RATE, named, tiny_model
+
+from aio_toolkit.hub.answerers import audio as module
+from aio_toolkit.hub.answerers.audio import AudioAnswerer
+from aio_toolkit.hub.recording import Recording
+from aio_toolkit.models.aio import AioModel
+
+TASKS = named("sep", "enh", "music")
+
+
+@pytest.fixture(scope="module")
+def model(vocabulary) -> AioModel:
+    """A model whose sources differ from one another."""
+    model = tiny_model(vocabulary, tasks=TASKS).eval()
+    torch.nn.init.normal_(model.heads["audio"].paths["mask"].linear.weight)
+    return model
+
+
+def answerer(model: AioModel, task: str) -> AudioAnswerer:
+    return AudioAnswerer(model, next(one for one in model.tasks if one.name == task))
+
+
+def noise(channels: int, num_samples: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((channels, num_samples)).astype(np.float32) / 4
+
+
+@pytest.mark.parametrize("task", ["sep", "enh", "music"])
+@pytest.mark.parametrize(
+    ("rate", "channels", "num_samples"),
+    [(RATE, 1, 1), (RATE, 2, 160), (RATE, 1, 16001), (44100, 2, 30011), (8000, 1, 4001)],
+)
+def test_targets_and_rest_add_up_to_the_recording(model, task, rate, channels, num_samples):
+    wave_CS = noise(channels, num_samples)
+    answer = answerer(model, task).answer(Recording(wave_CS, rate))
+    assert tuple(answer.waves) == answerer(model, task).task.targets
+    for made_CS in answer.waves.values():
+        assert made_CS.shape == wave_CS.shape
+    total_CS = sum(answer.waves.values()) + answer.rest
+    np.testing.assert_allclose(total_CS, wave_CS, atol=1e-5)
+    assert answer.rate == rate
+
+
+def test_a_short_recording_is_answered_as_decoding_does(model):
+    wave_CS = noise(1, 9007)
+    one = answerer(model, "sep")
+    frames = one.frames([wave_CS[0]])
+    head = model.heads["audio"]
+    with torch.inference_mode():
+        made = head.path_of_mode("mask").outputs(head.split(frames), None, "mask")
+    answer = one.answer(Recording(wave_CS, RATE))
+    for want_S, found_CS in zip(made["masked"][0], answer.waves.values(), strict=True):
+        np.testing.assert_allclose(found_CS[0], want_S.numpy(), atol=1e-6)
+
+
+def test_masks_are_made_of_the_mean_of_all_channels_and_put_on_each(model):
+    left_S, right_S = noise(2, 8000)
+    one = answerer(model, "enh")
+    both = one.answer(Recording(np.stack([left_S, right_S]), RATE))
+    mixed = one.answer(Recording((left_S + right_S)[None] / 2, RATE))
+    # Masks are linear: those of the mean, on both channels, make the mean of the answers.
+    mean_S = both["speech"].mean(0)
+    np.testing.assert_allclose(mean_S, mixed["speech"][0], atol=1e-5)
+    assert np.abs(both["speech"][0] - both["speech"][1]).max() > 0.01
+
+
+@pytest.mark.parametrize("task", ["sep", "music"])
+def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, monkeypatch):
+    monkeypatch.setattr(module, "WINDOW", 0.5)
+    monkeypatch.setattr(module, "OVERLAP", 0.1)
+    monkeypatch.setattr(module, "BATCH", 3)
+    wave_CS = noise(2, 4 * RATE + 11)
+    heard = []
+    one = answerer(model, task)
+    original = one.frames
+
+    def frames(waves):
+        heard.extend(len(wave_S) for wave_S in waves)
+        return original(waves)
+
+    one.frames = frames
+    answer = one.answer(Recording(wave_CS, RATE))
+    assert max(heard) == RATE // 2
+    assert len(heard) == 10
+    total_CS = sum(answer.waves.values()) + answer.rest
+    np.testing.assert_allclose(total_CS, wave_CS, atol=1e-5)
+    first = one.answer(Recording(wave_CS[:, : RATE // 2], RATE))
+    for target, wave in answer.waves.items():
+        beginning_CS = wave[:, : int(0.4 * RATE)]
+        np.testing.assert_allclose(beginning_CS, first[target][:, : int(0.4 * RATE)], atol=1e-5)
+
+
+def test_level_goes_through(model):
+    wave_CS = noise(1, 8000)
+    loud, quiet = (
+        answerer(model, "enh").answer(Recording(gain * wave_CS, RATE)) for gain in (3.0, 0.001)
+    )
+    np.testing.assert_allclose(loud["speech"] / 3, quiet["speech"] * 1000, atol=1e-4)
+
+
+def test_silence_is_answered_by_silence(model):
+    answer = answerer(model, "sep").answer(Recording(np.zeros((1, 5000), np.float32), RATE))
+    assert not any(wave.any() for wave in answer.waves.values())
+
+
+@pytest.mark.parametrize(("task", "equals"), [("sep", 2), ("enh", 0), ("music", 0)])
+def test_only_targets_that_are_equals_may_change_places(model, task, equals, monkeypatch):
+    asked = []
+
+    def join(made, windows, num_samples, num_equals):
+        asked.append(num_equals)
+        return next(made)
+
+    monkeypatch.setattr(module, "join", join)
+    answerer(model, task).answer(Recording(noise(1, 800), RATE))
+    assert asked == [equals]

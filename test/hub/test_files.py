@@ -1,0 +1,72 @@
+"""Files and folders answered one by one."""
+
+import numpy as np
+import pytest
+
+from aio_toolkit.data.wav_writer import write_wav
+from aio_toolkit.errors import AioError
+from aio_toolkit.hub.files import answer_files, find_files
+
+
+@pytest.fixture
+def talks(tmp_path):
+    """A folder of recordings, and what does not belong there."""
+    wave_S = np.random.default_rng(0).standard_normal(3000) / 8
+    for name in ("a.wav", "sub/a.wav", "b.WAV", "._a.wav"):
+        write_wav(tmp_path / "talks" / name, wave_S, 16000)
+    (tmp_path / "talks" / "notes.txt").write_text("none")
+    return tmp_path / "talks"
+
+
+def test_a_folder_stands_for_its_audio_files_by_their_place_in_it(talks):
+    assert find_files([talks]) == {name: talks / name for name in ("a.wav", "b.WAV", "sub/a.wav")}
+
+
+def test_files_of_one_name_and_other_endings_are_apart(tmp_path):
+    named = [tmp_path / "a.wav", tmp_path / "a.flac"]
+    assert list(find_files(named)) == ["a.wav", "a.flac"]
+
+
+def test_two_answers_of_one_name_are_refused(talks):
+    with pytest.raises(AioError, match=r"sub/a.wav would have one answer, a.wav"):
+        find_files([talks / "a.wav", talks / "sub" / "a.wav"])
+
+
+def test_a_folder_without_audio_is_told(tmp_path):
+    with pytest.raises(AioError, match="holds no audio files"):
+        find_files([tmp_path])
+
+
+def test_each_recording_has_a_folder_of_its_own(model, talks, tmp_path):
+    out = tmp_path / "out"
+    answer_files(model, "sep", [talks], out)
+    made = sorted(str(path.relative_to(out)) for path in out.rglob("*.wav") if path.is_file())
+    wanted = [
+        f"{name}/{target}.wav"
+        for name in ("a.wav", "b.WAV", "sub/a.wav")
+        for target in ("rest", "spk1", "spk2")
+    ]
+    assert made == sorted(wanted)
+
+
+def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_answered(
+    model, talks, tmp_path
+):
+    (talks / "0.wav").write_text("no audio")
+    message = r"1 of 4 recordings could not be answered: .*0.wav is not audio"
+    with pytest.raises(AioError, match=message):
+        answer_files(model, "enh", [talks], tmp_path / "out")
+    assert (tmp_path / "out" / "sub" / "a.wav" / "speech.wav").is_file()
+    assert not (tmp_path / "out" / "0.wav").exists()
+
+
+def test_words_are_printed_where_there_is_no_folder_for_them(model, talks, capsys):
+    answer_files(model, "asr", [talks / "a.wav"], None)
+    name, text = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert name == "a.wav"
+    assert text == model.transcribe(talks / "a.wav").text
+
+
+def test_waves_need_a_folder(model, talks):
+    with pytest.raises(AioError, match="answers to task 'enh' are waves.*--out"):
+        answer_files(model, "enh", [talks], None)

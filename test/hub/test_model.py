@@ -1,0 +1,64 @@
+"""A model from its folder, and what it says to recordings."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tiny import RATE
+
+import aio_toolkit
+from aio_toolkit.errors import AioError
+from aio_toolkit.hub.answers import AudioAnswer, TextAnswer
+
+
+def noise(num_samples: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(num_samples).astype(np.float32) / 4
+
+
+@pytest.mark.parametrize(
+    ("verb", "task"),
+    [
+        ("separate", "sep"),
+        ("enhance", "enh"),
+        ("sounds", "sound"),
+        ("music", "music"),
+    ],
+)
+def test_every_verb_of_sound_answers_its_task(model, verb, task):
+    answer = getattr(model, verb)(noise(4000), rate=RATE)
+    assert isinstance(answer, AudioAnswer)
+    assert answer.task == task
+    assert tuple(answer.waves) == model.tasks[task].targets
+
+
+@pytest.mark.parametrize(("verb", "task"), [("transcribe", "asr"), ("translate", "st")])
+def test_every_verb_of_words_answers_its_task(model, verb, task):
+    answer = getattr(model, verb)(torch.from_numpy(noise(4000)), rate=RATE)
+    assert isinstance(answer, TextAnswer)
+    assert answer.task == task
+    assert str(answer) == answer.text
+
+
+def test_a_list_of_recordings_has_a_list_of_answers_in_its_order(model):
+    short, long = noise(1000), noise(2000)
+    answers = model.answer("enh", [short, long], rate=RATE)
+    assert [answer["speech"].shape for answer in answers] == [(1, 1000), (1, 2000)]
+    np.testing.assert_array_equal(answers[1]["speech"], model.enhance(long, rate=RATE)["speech"])
+
+
+def test_a_task_that_the_model_lacks_is_told_with_those_it_has(model):
+    with pytest.raises(AioError, match="no task 'notes'. Its tasks: asr, st, sep, enh, sound, mus"):
+        model.answer("notes", noise(1000), rate=RATE)
+
+
+def test_a_folder_without_a_model_is_told(tmp_path):
+    with pytest.raises(AioError, match=r"model.pt does not exist. Run stage 4 first."):
+        aio_toolkit.load(tmp_path)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, aio_toolkit; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
