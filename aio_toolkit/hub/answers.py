@@ -8,6 +8,7 @@ import numpy as np
 
 from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.decoding.text import Hypothesis
+from aio_toolkit.hub.words import Word
 
 # What a recording holds besides the answer.
 REST = "rest"
@@ -22,6 +23,7 @@ class TextAnswer:
         text: the best sentence.
         score: its log probability.
         alternatives: all that were found, the best first, where the recording was heard in one go.
+        words: when each word is said, where the text is a transcript.
 
     >>> print(TextAnswer("asr", "the small dog", -1.5))
     the small dog
@@ -31,6 +33,7 @@ class TextAnswer:
     text: str
     score: float
     alternatives: Sequence[Hypothesis] = ()
+    words: Sequence[Word] = ()
 
     def __str__(self) -> str:
         return self.text

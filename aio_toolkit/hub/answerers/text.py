@@ -1,19 +1,24 @@
 """What is said in a recording of any length. Letters: S samples."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from aio_toolkit.decoding.text import TextDecoder
+from aio_toolkit.decoding.text import Hypothesis, TextDecoder
+from aio_toolkit.heads.base import Frames
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import TextAnswer
 from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.words import Word, align
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.tasks import Task
 
 # Seconds that a model hears at a time at the most, and at the least where more follows.
 LONGEST, SHORTEST = 8.0, 3.0
+# The target that holds what is said itself.
+TRANSCRIPT = "text"
 # Stretches whose levels are compared to find a pause.
 STRETCH = 0.05
 
@@ -34,15 +39,38 @@ class TextAnswerer(Answerer):
     def answer(self, recording: Recording) -> TextAnswer:
         """What is said; sentences of several stretches follow each other."""
         wave_S = recording.at(self.rate).mean(0).numpy()
-        found = []
-        for start, end in stretches(wave_S, self.rate):
-            (hypotheses,) = self.decoder.search(self.frames([wave_S[start:end]]))
-            found.append(hypotheses)
+        spans = stretches(wave_S, self.rate)
+        sentences, words, score = [], [], 0.0
+        alternatives: list[Hypothesis] = []
+        for start, end in spans:
+            frames = self.frames([wave_S[start:end]])
+            (alternatives,) = self.decoder.search(frames)
+            # A search may end without any; then nothing is said.
+            if not alternatives:
+                continue
+            best = alternatives[0]
+            score += best.score
+            sentences.append(best.text)
+            for word in self._words(frames, best.text):
+                offset = start / self.rate
+                words.append(replace(word, start=word.start + offset, end=word.end + offset))
 
-        best = [hypotheses[0] for hypotheses in found if hypotheses]
-        text = " ".join(one.text for one in best if one.text)
-        alternatives = found[0] if len(found) == 1 else ()
-        return TextAnswer(self.task.name, text, sum(one.score for one in best), alternatives)
+        return TextAnswer(
+            task=self.task.name,
+            text=" ".join(filter(None, sentences)),
+            score=score,
+            alternatives=alternatives if len(spans) == 1 else (),
+            words=words,
+        )
+
+    def _words(self, frames: Frames, sentence: str) -> list[Word]:
+        # A translation has its words in an order of its own.
+        if TRANSCRIPT not in self.task.targets:
+            return []
+        head = self.decoder.head
+        ctc: Any = head.ctc[self.task.name]
+        (log_prob_TV,) = ctc.log_softmax(frames.h_BTD)
+        return align(log_prob_TV, sentence, head.vocabulary, self.model.encoder.grid.frame_rate)
 
 
 def stretches(wave_S: np.ndarray, rate: int) -> list[tuple[int, int]]:

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from tiny import RATE, named, tiny_model
 
 from aio_toolkit.decoding.text import Hypothesis
+from aio_toolkit.hub.answerers import text as module
 from aio_toolkit.hub.answerers.text import LONGEST, SHORTEST, TextAnswerer, stretches
 from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.words import Word
 
 
 @given(seconds=st.floats(0.01, 60.0), seed=st.integers(0, 9))
@@ -68,3 +70,23 @@ def test_the_words_of_all_stretches_follow_each_other(answerer, monkeypatch):
     assert answer.text == "the small dog"
     assert answer.score == -4.0
     assert answer.alternatives == ()
+
+
+def test_words_of_later_stretches_are_timed_from_the_beginning_of_the_recording(
+    answerer, monkeypatch
+):
+    words = [Word("dog", 0.5, 0.75)]
+    monkeypatch.setattr(module, "align", lambda *arguments: words)
+    monkeypatch.setattr(answerer.decoder, "search", lambda frames: [[Hypothesis("dog", -1.0)]])
+    recording = spoken(LONGEST * 1.5)
+    spans = stretches(recording.wave_CS[0], RATE)
+    starts = [start / RATE for start, _ in spans]
+    assert len(starts) > 1
+    want = [Word("dog", start + 0.5, start + 0.75) for start in starts]
+    assert answerer.answer(recording).words == want
+
+
+def test_a_translation_has_no_times(vocabulary):
+    (task,) = named("st")
+    answerer = TextAnswerer(tiny_model(vocabulary, tasks=[task]).eval(), task)
+    assert answerer.answer(spoken(0.5)).words == []
