@@ -10,8 +10,9 @@ help:  ## list the targets
 setup:  ## make the environment in tools/venv (about 6 GB; does nothing when it is up to date)
 	@tools/setup_env.sh
 
-demo: setup  ## run egs/mini_aio from data to tables of results and routing, on the CPU
+demo: setup  ## run egs/mini_aio from data to tables of results and to answers, on the CPU
 	@egs/mini_aio/run.sh --stage 1 --stop_stage 7
+	@cd egs/mini_aio && . ./path.sh && python local/answer_some.py
 
 test: setup  ## run the tests
 	@$(PYTHON_OF_VENV) -m pytest -m "not all"

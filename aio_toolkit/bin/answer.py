@@ -15,6 +15,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, help="folder for the answers; texts are printed where there is none"
     )
+    parser.add_argument(
+        "--format",
+        default="txt",
+        choices=["txt", "json", "srt", "vtt", "ctm"],
+        help="of files of words",
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is")
     parser.add_argument(
         "recordings", nargs="+", type=Path, help="audio files, and folders of audio files"
@@ -27,9 +33,11 @@ def main() -> None:
     """Answer one recording after the other."""
     args = parse(build_parser())
     from aio_toolkit.hub.files import answer_files
+    from aio_toolkit.hub.formats import Format
     from aio_toolkit.hub.model import Model
 
-    answer_files(Model(args.model, args.device), args.task, args.recordings, args.out)
+    model = Model(args.model, args.device)
+    answer_files(model, args.task, args.recordings, args.out, Format(args.format))
 
 
 if __name__ == "__main__":

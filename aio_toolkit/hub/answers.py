@@ -8,6 +8,7 @@ import numpy as np
 
 from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.decoding.text import Hypothesis
+from aio_toolkit.hub.formats import Format, formatted
 from aio_toolkit.hub.words import Word
 
 # What a recording holds besides the answer.
@@ -38,11 +39,17 @@ class TextAnswer:
     def __str__(self) -> str:
         return self.text
 
-    def save(self, folder: Path | str) -> None:
-        """Write `<task>.txt`."""
-        path = Path(folder, f"{self.task}.txt")
+    def save(self, folder: Path | str, format: str = "txt") -> None:
+        """Write `<task>.<format>`: txt, json, srt, vtt or ctm.
+
+        Raises:
+            AioError: the format needs times, and there are none.
+        """
+        folder = Path(folder)
+        content = formatted(self.text, self.score, self.words, folder.name, Format(format))
+        path = folder / f"{self.task}.{format}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.text + "\n", encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class AudioAnswer:
 
     def __getitem__(self, target: str) -> np.ndarray:
         return self.waves[target]
+
+    def __str__(self) -> str:
+        return ", ".join(self.waves)
 
     def save(self, folder: Path | str) -> None:
         """Write `<target>.wav` of every target, and `rest.wav`, as floats: nothing is rescaled."""

@@ -4,23 +4,35 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aio_toolkit.errors import AioError, shown
+from aio_toolkit.files import read_json, sha256_file, write_json
+from aio_toolkit.hub.formats import Format
 from aio_toolkit.hub.model import Model
 from aio_toolkit.progress import progress
 
+# What an answer was made from, in its folder.
+STAMP = "answer.json"
 # Endings of audio files that are looked for in folders.
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
 
 
-def answer_files(model: Model, task: str, named: Sequence[Path], out: Path | None) -> None:
+def answer_files(
+    model: Model,
+    task: str,
+    named: Sequence[Path],
+    out: Path | None,
+    format: Format = Format.txt,
+) -> None:
     """Answer recordings one by one; those that cannot be read are named at the end.
 
-    The answer to `talk/a.wav` of a folder `talk` is in `out/a.wav/`, to a file `a.wav` as well.
+    The answer to `talks/sub/a.wav` of a folder `talks` is in `out/<task>/sub/a.wav/`. One that is
+    there, of the same recording by the same model, is kept.
 
     Args:
         model: a finished model.
         task: one of its tasks.
         named: audio files, and folders that hold some.
         out: folder of the answers; None prints texts.
+        format: of files of words.
 
     Raises:
         AioError: nothing is there to answer, two answers would have one name, or a recording could
@@ -29,21 +41,37 @@ def answer_files(model: Model, task: str, named: Sequence[Path], out: Path | Non
     files = find_files(named)
     if out is None and not model.answerer(task).can_be_printed:
         raise AioError(f"the answers to task '{task}' are waves. Give a folder for them: --out.")
+    # Waves have one format.
+    options = {"format": str(format)} if model.answerer(task).can_be_printed else {}
     problems = []
     with progress(files.items(), "answer") as bar:
         for name, path in bar:
             try:
-                answer = model.answer(task, path)
+                if out is None:
+                    bar.write(f"{name}\t{model.answer(task, path)}")
+                else:
+                    _answer_into(out / task / name, model, task, path, options)
             except AioError as error:
                 problems.append(str(error))
-                continue
-            if out is None:
-                bar.write(f"{name}\t{answer}")
-            else:
-                answer.save(out / name)
     if problems:
         failed = f"{len(problems)} of {len(files)} recordings could not be answered"
         raise AioError(f"{failed}: {shown(problems)}")
+
+
+def _answer_into(
+    folder: Path, model: Model, task: str, path: Path, options: dict[str, str]
+) -> None:
+    """Write an answer, unless it is there."""
+    stamp = folder / STAMP
+    recording = sha256_file(path) if path.is_file() else ""
+    made_from = {"model": model.sha256, "recording": recording, **options}
+    if stamp.is_file() and read_json(stamp) == made_from:
+        return
+    answer = model.answer(task, path)
+    # Whoever is killed while writing leaves an answer that does not look finished.
+    stamp.unlink(missing_ok=True)
+    answer.save(folder, **options)
+    write_json(stamp, made_from)
 
 
 def find_files(named: Iterable[Path]) -> dict[str, Path]:

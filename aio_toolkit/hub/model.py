@@ -1,5 +1,6 @@
 """A finished model, ready to answer recordings."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,10 +8,12 @@ import torch
 
 from aio_toolkit import parts
 from aio_toolkit.errors import AioError
+from aio_toolkit.files import sha256_file
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import AudioAnswer, TextAnswer
 from aio_toolkit.hub.recording import to_recording
 from aio_toolkit.models.checkpoint import MODEL, load_aio
+from aio_toolkit.models.size import describe_size
 from aio_toolkit.tasks import Task
 
 
@@ -36,10 +39,24 @@ class Model:
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = load_aio(folder / MODEL).model.to(device)
+        self._path = folder / MODEL
+        self._model = load_aio(self._path).model.to(device)
         self.tasks: dict[str, Task] = {task.name: task for task in self._model.tasks}
         self.rate = self._model.encoder.grid.sample_rate
         self._answerers: dict[str, Answerer] = {}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of its file: models of one folder differ while training goes on."""
+        return sha256_file(self._path)
+
+    def describe(self) -> str:
+        """A card in some lines: tasks with what they answer, rate, size."""
+        width = max(map(len, self.tasks))
+        lines = [f"{self._path.parent}, hears {self.rate} Hz", describe_size(self._model), "tasks:"]
+        for name, task in self.tasks.items():
+            lines.append(f"  {name:{width}}  {task.title}: {', '.join(task.targets)}")
+        return "\n".join(lines)
 
     def answer(self, task: str, x: Any, rate: int | None = None) -> Any:
         """The answer to a recording, or a list of answers to a list of them.

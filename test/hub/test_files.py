@@ -5,7 +5,10 @@ import pytest
 
 from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.errors import AioError
+from aio_toolkit.files import read_json
+from aio_toolkit.hub.answers import AudioAnswer
 from aio_toolkit.hub.files import answer_files, find_files
+from aio_toolkit.hub.formats import Format
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def test_each_recording_has_a_folder_of_its_own(model, talks, tmp_path):
     answer_files(model, "sep", [talks], out)
     made = sorted(str(path.relative_to(out)) for path in out.rglob("*.wav") if path.is_file())
     wanted = [
-        f"{name}/{target}.wav"
+        f"sep/{name}/{target}.wav"
         for name in ("a.wav", "b.WAV", "sub/a.wav")
         for target in ("rest", "spk1", "spk2")
     ]
@@ -56,8 +59,8 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_answered(
     message = r"1 of 4 recordings could not be answered: .*0.wav is not audio"
     with pytest.raises(AioError, match=message):
         answer_files(model, "enh", [talks], tmp_path / "out")
-    assert (tmp_path / "out" / "sub" / "a.wav" / "speech.wav").is_file()
-    assert not (tmp_path / "out" / "0.wav").exists()
+    assert (tmp_path / "out" / "enh" / "sub" / "a.wav" / "speech.wav").is_file()
+    assert not (tmp_path / "out" / "enh" / "0.wav").exists()
 
 
 def test_words_are_printed_where_there_is_no_folder_for_them(model, talks, capsys):
@@ -70,3 +73,53 @@ def test_words_are_printed_where_there_is_no_folder_for_them(model, talks, capsy
 def test_waves_need_a_folder(model, talks):
     with pytest.raises(AioError, match="answers to task 'enh' are waves.*--out"):
         answer_files(model, "enh", [talks], None)
+
+
+def test_answers_that_are_there_are_kept_until_recording_or_model_change(
+    model, talks, tmp_path, monkeypatch
+):
+    answered = []
+    original = type(model).answer
+
+    def answer(self, task, x, rate=None):
+        answered.append(x.name)
+        return original(self, task, x, rate)
+
+    monkeypatch.setattr(type(model), "answer", answer)
+    for _ in range(2):
+        answer_files(model, "enh", [talks / "a.wav", talks / "b.WAV"], tmp_path / "out")
+    assert answered == ["a.wav", "b.WAV"]
+    write_wav(talks / "a.wav", np.ones(100), 16000)
+    answer_files(model, "enh", [talks / "a.wav", talks / "b.WAV"], tmp_path / "out")
+    assert answered[2:] == ["a.wav"]
+    monkeypatch.setitem(vars(model), "sha256", "of another model")
+    answer_files(model, "enh", [talks / "a.wav"], tmp_path / "out")
+    assert answered[3:] == ["a.wav"]
+
+
+def test_an_answer_that_was_not_written_to_its_end_is_written_again(
+    model, talks, tmp_path, monkeypatch
+):
+    speech = tmp_path / "out" / "enh" / "a.wav" / "speech.wav"
+    answer_files(model, "enh", [talks / "a.wav"], tmp_path / "out")
+    whole = speech.read_bytes()
+    write_wav(talks / "a.wav", np.ones(100), 16000)
+
+    def save(self, folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AudioAnswer, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        answer_files(model, "enh", [talks / "a.wav"], tmp_path / "out")
+    monkeypatch.undo()
+    answer_files(model, "enh", [talks / "a.wav"], tmp_path / "out")
+    assert speech.read_bytes() != whole
+
+
+def test_words_are_written_in_the_format_that_is_asked_for(model, talks, tmp_path):
+    out = tmp_path / "out"
+    for format in (Format.txt, Format.json):
+        answer_files(model, "asr", [talks / "a.wav"], out, format)
+    heard = model.transcribe(talks / "a.wav").text
+    assert (out / "asr" / "a.wav" / "asr.txt").read_text(encoding="utf-8") == heard + "\n"
+    assert read_json(out / "asr" / "a.wav" / "asr.json")["text"] == heard

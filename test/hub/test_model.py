@@ -58,6 +58,14 @@ def test_a_folder_without_a_model_is_told(tmp_path):
         aio_toolkit.load(tmp_path)
 
 
+def test_a_card_tells_tasks_rate_and_size(model):
+    first, size, _, *tasks = model.describe().splitlines()
+    assert first.endswith(", hears 16000 Hz")
+    assert size.startswith("parameters: backbone ")
+    assert tasks[2] == "  sep    speech separation: spk1, spk2"
+    assert len(tasks) == 6
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, aio_toolkit; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
