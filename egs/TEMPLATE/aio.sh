@@ -99,10 +99,13 @@ on_exit() {
 }
 trap on_exit EXIT
 
-# suffix "a.b=1 c=2": the pairs as part of a folder's name, so that changed runs do not meet in one folder.
+# suffix "a.b=1 c=2": the pairs as part of a folder's name, so that changed runs do not meet in one folder. Where there
+# are more than a name has room for, their checksum stands for the rest.
 suffix() {
-    local pair
-    for pair in $1; do printf '_%s' "${pair//[^A-Za-z0-9._-]/}"; done
+    local pair name=
+    for pair in $1; do name+=_${pair//[^A-Za-z0-9._-]/}; done
+    [ ${#name} -le 120 ] || name=${name:0:100}_$(cksum <<<"$1" | cut -d ' ' -f 1)
+    printf '%s' "$name"
 }
 
 stem() {

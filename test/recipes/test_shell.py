@@ -256,6 +256,21 @@ def test_changed_arguments_get_a_folder_of_their_own(recipe: Path) -> None:
     assert "--out exp/mine " in named
 
 
+def test_many_changed_arguments_are_told_apart_in_a_name_that_file_systems_take(
+    recipe: Path,
+) -> None:
+    touch(*(recipe / f"dump/{split}/codec.json" for split in ("train", "dev")))
+    many = " ".join(f"model.encoder.transformer.option_{number}=1" for number in range(20))
+    commands = [
+        ran(aio(recipe, "--stage", "3", "--stop_stage", "3", "--ssl_args", f"{many} seed={seed}"))
+        for seed in (1, 2, 1)
+    ]
+    names = [re.search(r"--out exp/(\S+)", command)[1] for (command,) in commands]
+    assert names[0] == names[2] != names[1]
+    assert names[0].startswith("train_ssl_model.encoder.transformer.option_01_")
+    assert all(len(name) < 150 for name in names)
+
+
 def test_an_adaptation_takes_the_place_of_a_training(recipe: Path) -> None:
     touch(*(recipe / f"dump/{split}/codec.json" for split in ("train", "dev")))
     touch(recipe / "dump/units/text/bpe.model", recipe / "exp/train_ssl/model.pt")

@@ -315,6 +315,23 @@ def test_the_fixed_filter_is_fitted_to_the_task_and_scored_like_an_estimate(
         assert found == pytest.approx(closed_form(wave_S, mixture_S), abs=1e-3)
 
 
+def test_every_stem_is_compared_with_its_own_band_of_the_fixed_filter(tmp_path):
+    names = ALL["music"].targets
+    waves = {name: noise(i) for i, name in enumerate(names)}
+    mixture_S = sum(waves.values())
+    paths = write_waves(tmp_path, mixture=mixture_S, **waves)
+    mixture = paths.pop("mixture")
+    utterance = Utterance("music-0", ALL["music"], "s", mixture, SIZE, paths)
+    gain_NF = torch.rand(4, 513, generator=torch.Generator().manual_seed(0))
+    scorer = AudioScorer(ALL["music"], {}, RATE)
+    scorer.floor = FixedFilter(gain_NF)
+    sums = scorer.bounds(utterance)
+    estimates_NS = scorer.floor(mixture_S)
+    for place, (name, wave_S) in enumerate(waves.items()):
+        found = sums[Key("fixed_filter", name, "si_sdr")][0]
+        assert found == pytest.approx(closed_form(wave_S, estimates_NS[place]), abs=1e-3)
+
+
 def test_what_bounds_depend_on_tells_of_filter_and_codec(monkeypatch):
     fingerprint = SimpleNamespace(name="mine")
     monkeypatch.setattr(audio, "load_once", lambda codec: SimpleNamespace(fingerprint=fingerprint))
