@@ -18,6 +18,7 @@ MODULES = (
     "scipy",
     "kaldiio",
     "soundfile",
+    "av",
     "sentencepiece",
     "sacrebleu",
     "jiwer",

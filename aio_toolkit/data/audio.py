@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aio_toolkit.data.foreign_audio import decode_foreign
 from aio_toolkit.data.resampling import notice_resampling, resample
 from aio_toolkit.errors import AioError
 
@@ -36,7 +37,8 @@ def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
     """Read one wave.
 
     Args:
-        spec: a path, a Kaldi pipe `cmd |`, or an ark offset `file.ark:123`.
+        spec: a path, a Kaldi pipe `cmd |`, or an ark offset `file.ark:123`. Files may be anything
+            that libsndfile or FFmpeg's libraries read.
         sample_rate: Hz of the result. Other rates are resampled; a notice on stderr says so once.
         where: what error messages open with, for instance "data/dev/wav.scp: asr-0001".
 
@@ -129,8 +131,10 @@ def read_header(spec: str) -> AudioHeader | None:
     _check_path(spec)
     try:
         info = soundfile.info(spec)
-    except soundfile.LibsndfileError as error:
-        raise _not_audio(spec, error) from None
+    except soundfile.LibsndfileError:
+        # Their headers may only estimate how long they are.
+        samples_SC, rate = _decode(spec, spec)
+        return AudioHeader(len(samples_SC), rate, may_hold_nan=False)
     if info.frames == 0:
         raise _no_samples(spec)
     may_hold_nan = info.subtype in ("FLOAT", "DOUBLE")
@@ -194,8 +198,8 @@ def _read_part(spec: str, sample_rate: int, start: int, num_samples: int) -> np.
                 return read_audio(spec, sample_rate)[start : start + num_samples]
             file.seek(min(start, file.frames))
             samples_SC = file.read(num_samples, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise _not_audio(spec, error) from None
+    except soundfile.LibsndfileError:
+        return read_audio(spec, sample_rate)[start : start + num_samples]
     if samples_SC.size:
         check_samples(samples_SC, spec)
     return _to_mono(samples_SC)
@@ -254,7 +258,12 @@ def _decode(source: str | io.BytesIO, spec: str) -> tuple[np.ndarray, int]:
     try:
         return soundfile.read(source, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise _not_audio(spec, error) from None
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        decoded = decode_foreign(source, spec)
+        if decoded is None:
+            raise _not_audio(spec, error) from None
+        return decoded
 
 
 def _check_path(path: str) -> None:
@@ -275,4 +284,4 @@ def _no_samples(spec: str) -> AioError:
 def _not_audio(spec: str, error: Exception) -> AioError:
     reason = str(getattr(error, "error_string", error)).rstrip(".")
     remedy = "Convert it to WAV or FLAC."
-    return AioError(f"{spec} is not audio that libsndfile can read ({reason}). {remedy}")
+    return AioError(f"{spec} is not audio that can be read ({reason}). {remedy}")

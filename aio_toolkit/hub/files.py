@@ -12,7 +12,10 @@ from aio_toolkit.progress import progress
 # What an answer was made from, in its folder.
 STAMP = "answer.json"
 # Endings of audio files that are looked for in folders.
-ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
+ENDINGS = (
+    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".sph"),
+    *(".m4a", ".mp4", ".aac", ".wma", ".webm", ".mkv", ".mov"),
+)
 
 
 def answer_files(
