@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable
 MAX_SHOWN = 10
 
 # What the system says when it is the disk or its permissions, not the program, that is at fault.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+_UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS),
+    # A file stands where a folder is wanted.
+    *(errno.ENOTDIR, errno.EEXIST),
+)
 
 
 class AioError(Exception):

@@ -35,7 +35,9 @@ def test_an_interrupt_says_how_to_go_on(capsys):
     assert "run the same command again" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST]
+)
 def test_a_full_or_closed_disk_is_the_users_to_mend(number):
     with pytest.raises(SystemExit) as caught:
         _fail(OSError(number, os.strerror(number), "exp/model"))()

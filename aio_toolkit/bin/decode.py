@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--tasks", nargs="+", default=[], help="tasks to decode; all that model and data have"
     )
     parser.add_argument("--nj", type=int, default=1, help="processes on a CPU")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, or auto: a GPU if there is")
     add_config(parser, "conf/decode.yaml", required=False)
     return parser
 

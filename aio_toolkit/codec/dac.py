@@ -15,6 +15,7 @@ from aio_toolkit.codec.base import Codec, CodecFingerprint, Encoded
 from aio_toolkit.codec.convolutions import context, fit_length, run_ragged
 from aio_toolkit.codec.inference import prepare
 from aio_toolkit.codec.strides import strides_for
+from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
 
@@ -130,9 +131,7 @@ class Dac(Codec):
         Raises:
             AioError: nothing is there, or it is not a DAC.
         """
-        if device != "cpu" and not torch.cuda.is_available():
-            raise AioError(f"device '{device}' asks for a GPU and torch sees none. Use cpu.")
-
+        device = pick_device(device)
         path = Path(where)
         if str(where) in dac_model.OFFICIAL:
             name, weights = str(where), dac_model.download(str(where))

@@ -6,7 +6,7 @@ Nothing but the model and the recordings is read: no references, no codes.
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from aio_toolkit.data.inputs import read_inputs
 from aio_toolkit.data.sampler import fixed_batches
 from aio_toolkit.decoding.base import Decoder
 from aio_toolkit.decoding.read import read_batch
+from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
@@ -87,7 +88,7 @@ class DecodeRun:
         known: tasks that utterances may have besides those of the model, by name.
         names: tasks to decode; empty: those of the model that the data dir has.
         num_jobs: processes on a CPU.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
     """
 
     data: Path
@@ -116,6 +117,7 @@ def decode_data_dir(config: BatchDecoder.Config, model_dir: Path, run: DecodeRun
         AioError: the model lacks a task, codec and configuration do not go together, a recording
             cannot be read, or the folder is not a decode folder.
     """
+    run = replace(run, device=pick_device(run.device))
     path = model_dir / MODEL
     loaded = load_aio(path)
     known = {task.name: task for task in loaded.model.tasks}

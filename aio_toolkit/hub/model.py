@@ -4,9 +4,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from aio_toolkit import parts
+from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
 from aio_toolkit.hub.answerers.base import Answerer
@@ -35,10 +34,9 @@ class Model:
             device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
 
         Raises:
-            AioError: there is no model, or it is damaged.
+            AioError: there is no model or device, or the model is damaged.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = pick_device(device)
         self._path = folder / MODEL
         self._model = load_aio(self._path).model.to(device)
         self.tasks: dict[str, Task] = {task.name: task for task in self._model.tasks}

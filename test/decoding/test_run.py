@@ -305,3 +305,11 @@ def test_a_task_with_an_enrolment_hears_it(stage, tmp_path, vocabulary):
         (data / "enrol.scp").write_text("".join(enrolments))
         answers.append(waves(stage(), "tse", "masked", "speech")["rec1tse"])
     assert np.abs(answers[0] - answers[1]).max() > 1e-5
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = DecodeRun(data=tmp_path, out=tmp_path / "out", device="cuda")
+    with pytest.raises(AioError, match="'cuda' asks for a GPU and torch sees none"):
+        decode_data_dir(BatchDecoder.Config(), tmp_path, run)
+    assert not run.out.exists()
