@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.hub.formats import Format
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,8 +18,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--format",
-        default="txt",
-        choices=["txt", "json", "srt", "vtt", "ctm"],
+        default=Format.txt,
+        choices=list(Format),
         help="of files of words",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is")
@@ -33,7 +34,6 @@ def main() -> None:
     """Answer one recording after the other."""
     args = parse(build_parser())
     from aio_toolkit.hub.files import answer_files
-    from aio_toolkit.hub.formats import Format
     from aio_toolkit.hub.model import Model
 
     model = Model(args.model, args.device)

@@ -1,15 +1,14 @@
 """What a model answers. Letters: C channels, S samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.decoding.text import Hypothesis
-from aio_toolkit.hub.formats import Format, formatted
-from aio_toolkit.hub.words import Word
+from aio_toolkit.hub.formats import Format, Word, formatted
 
 # What a recording holds besides the answer.
 REST = "rest"
@@ -70,7 +69,7 @@ class AudioAnswer:
     task: str
     rate: int
     waves: dict[str, np.ndarray]
-    rest: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    rest: np.ndarray
 
     def __getitem__(self, target: str) -> np.ndarray:
         return self.waves[target]

@@ -42,10 +42,11 @@ def answer_files(
             not be answered; the others are.
     """
     files = find_files(named)
-    if out is None and not model.answerer(task).can_be_printed:
+    is_text = model.answerer(task).can_be_printed
+    if out is None and not is_text:
         raise AioError(f"the answers to task '{task}' are waves. Give a folder for them: --out.")
     # Waves have one format.
-    options = {"format": str(format)} if model.answerer(task).can_be_printed else {}
+    options = {"format": str(format)} if is_text else {}
     problems = []
     with progress(files.items(), "answer") as bar:
         for name, path in bar:

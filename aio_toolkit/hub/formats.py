@@ -3,14 +3,29 @@
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from aio_toolkit.errors import AioError
-from aio_toolkit.hub.words import Word
 
 # A subtitle is a line of at most so many letters, and ends where nobody speaks for so many seconds.
 LONGEST_LINE = 42
 PAUSE = 0.6
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word and its place in a recording.
+
+    Attributes:
+        text: the word.
+        start: seconds from the beginning of the recording.
+        end: likewise.
+    """
+
+    text: str
+    start: float
+    end: float
 
 
 class Format(StrEnum):

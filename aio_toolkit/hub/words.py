@@ -1,28 +1,14 @@
 """When each word of a sentence is said. Letters: T frames, V vocabulary, L tokens."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
+from aio_toolkit.hub.formats import Word
 from aio_toolkit.text import Vocabulary
 
 # SentencePiece begins the first piece of a word with this letter.
 BEGINS_WORD = "\u2581"
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word and its place in a recording.
-
-    Attributes:
-        text: the word.
-        start: seconds from the beginning of the recording.
-        end: likewise.
-    """
-
-    text: str
-    start: float
-    end: float
 
 
 def align(

@@ -29,6 +29,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.layers import zero_with_gradient
 from aio_toolkit.ranks import follow_first_rank
 from aio_toolkit.tasks import Task
+from aio_toolkit.training.clipping import ClippingModule
 from aio_toolkit.training.crops import CropDataModule, frames_of_crops
 from aio_toolkit.training.draws import seed_step
 from aio_toolkit.training.fit import fit
@@ -36,7 +37,7 @@ from aio_toolkit.training.optim import AdamWCosine
 from aio_toolkit.training.run import Run, is_first_rank, say
 
 
-class CodecModule(lightning.LightningModule):
+class CodecModule(ClippingModule):
     """Reconstruction of crops; first without quantization, then with.
 
     >>> small = Dac.Config(encoder_dim=4, latent_dim=8, decoder_dim=16, n_codebooks=2)

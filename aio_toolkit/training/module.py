@@ -1,16 +1,16 @@
 """What the Lightning modules of stages 3 and 4 share."""
 
-import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.batch import Batch
+from aio_toolkit.training.clipping import ClippingModule
 from aio_toolkit.training.optim import AdamWCosine
 
 
-class TrainingModule(lightning.LightningModule):
+class TrainingModule(ClippingModule):
     """A model, its optimizer, and how its losses are checked and logged.
 
     Attributes:
@@ -33,24 +33,6 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer of all parameters that train."""
         return self.optim.build(self.model, self.trainer.max_steps)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the norm of all gradients together, or each value.
-
-        Lightning's own clipping refuses fused optimizers in mixed precision, since some of them
-        undo the scaling of float16 by themselves; here nothing is scaled.
-        """
-        if not gradient_clip_val:
-            return
-        if gradient_clip_algorithm == "value":
-            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
-        else:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def check_finite(self, loss: torch.Tensor, batch: Batch, name: str = "loss") -> None:
         """Raise AioError, with utterances and remedy, where a loss is NaN or infinite."""

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from aio_toolkit.errors import AioError
-from aio_toolkit.hub.formats import Format, formatted, lines_of
-from aio_toolkit.hub.words import Word
+from aio_toolkit.hub.formats import Format, Word, formatted, lines_of
 
 WORDS = [Word("a", 0.25, 0.5), Word("dog", 0.6, 1.0), Word("sits", 3661.5, 3662.0415)]
 

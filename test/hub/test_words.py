@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from aio_toolkit.hub.words import Word, align
+from aio_toolkit.hub.formats import Word
+from aio_toolkit.hub.words import align
 from aio_toolkit.text import Vocabulary, train_sentencepiece
 
 RATE = 50.0

@@ -47,22 +47,3 @@ def test_figures_are_logged_under_the_name_of_their_split():
     module.log_figures("val", {"ctc": torch.tensor(2.0)}, batch_size=3)
     module.log_loss("train", torch.tensor(5.0, requires_grad=True), batch_size=3)
     assert figures == {"val/ctc": 2.0, "train/loss": 5.0}
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "want"),
-    [(None, [[0.6, 0.8, 0.0]]), ("norm", [[0.6, 0.8, 0.0]]), ("value", [[1.0, 1.0, 0.0]])],
-)
-def test_gradients_are_clipped_by_the_norm_of_all_or_each_value(algorithm, want):
-    module = TrainingModule(nn.Linear(3, 1, bias=False), AdamWCosine.Config())
-    module.model.weight.grad = torch.tensor([[3.0, 4.0, 0.0]])
-    module.configure_gradient_clipping(torch.optim.SGD(module.parameters()), 1.0, algorithm)
-    torch.testing.assert_close(module.model.weight.grad, torch.tensor(want))
-
-
-@pytest.mark.parametrize("value", [None, 0.0])
-def test_without_a_limit_gradients_are_left_alone(value):
-    module = TrainingModule(nn.Linear(3, 1, bias=False), AdamWCosine.Config())
-    module.model.weight.grad = torch.tensor([[3.0, 4.0, 0.0]])
-    module.configure_gradient_clipping(torch.optim.SGD(module.parameters()), value)
-    torch.testing.assert_close(module.model.weight.grad, torch.tensor([[3.0, 4.0, 0.0]]))

@@ -5,7 +5,7 @@ Letters: N sources, C channels, S samples, B windows of a batch.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -57,8 +57,7 @@ class AudioAnswerer(Answerer):
 
     @torch.inference_mode()
     def _mask(self, pieces: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        head: Any = self.model.head_of(self.task)
-        assert isinstance(head, AudioHead)
+        head = cast(AudioHead, self.model.head_of(self.task))
         path = head.path_of_mode(MODE)
         sources_B = head.split(self.frames([piece.mean(0).numpy() for piece in pieces]))
         masked = []

@@ -10,8 +10,9 @@ from aio_toolkit.decoding.text import Hypothesis, TextDecoder
 from aio_toolkit.heads.base import Frames
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import TextAnswer
+from aio_toolkit.hub.formats import Word
 from aio_toolkit.hub.recording import Recording
-from aio_toolkit.hub.words import Word, align
+from aio_toolkit.hub.words import align
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.tasks import Task
 

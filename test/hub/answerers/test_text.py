@@ -9,8 +9,8 @@ from tiny import RATE, named, tiny_model
 from aio_toolkit.decoding.text import Hypothesis
 from aio_toolkit.hub.answerers import text as module
 from aio_toolkit.hub.answerers.text import LONGEST, SHORTEST, TextAnswerer, stretches
+from aio_toolkit.hub.formats import Word
 from aio_toolkit.hub.recording import Recording
-from aio_toolkit.hub.words import Word
 
 
 @given(seconds=st.floats(0.01, 60.0), seed=st.integers(0, 9))
