@@ -9,12 +9,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(folder: Path | str, device: str = "auto") -> "Model":
+def load(
+    folder: Path | str, device: str = "auto", codec: Path | str | None = None
+) -> "Model":
     """A finished model, ready to answer recordings: `load("exp/train_aio").enhance("call.wav")`.
 
     Args:
         folder: experiment folder of stage 4.
         device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
+        codec: folder, file or name of the model's codec, for answers that need one.
 
     Raises:
         AioError: there is no model, or it is damaged.
@@ -22,4 +25,4 @@ def load(folder: Path | str, device: str = "auto") -> "Model":
     # `import aio_toolkit` is to take no time.
     from aio_toolkit.hub.model import Model
 
-    return Model(Path(folder), device)
+    return Model(Path(folder), device, codec)

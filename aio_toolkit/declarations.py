@@ -165,6 +165,9 @@ def _ancestry(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
     where, node = place
     found = [place]
     for base in node.bases:
+        # Of `Contract[Type]`, the contract.
+        if isinstance(base, ast.Subscript):
+            base = base.value
         # `nn.Module` and its like have nothing that is looked for here.
         if isinstance(base, ast.Name):
             found += _ancestry(where, base.id)

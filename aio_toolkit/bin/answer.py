@@ -5,7 +5,16 @@ from pathlib import Path
 
 from aio_toolkit.arguments import command_parser, parse
 from aio_toolkit.errors import cli
-from aio_toolkit.hub.formats import Format
+
+# Options of answers, which the kinds of answers have (`hub/answerers/*.py`): values and meaning.
+OPTIONS = {
+    "format": ("FORMAT", "texts: txt, json, srt, vtt or ctm (txt)"),
+    "beam_size": ("N", "texts: hypotheses that are kept (5)"),
+    "through": ("WAY", "waves: masks, or codec: the codes of the masked waves, decoded (masks)"),
+    "num_sources": ("N", "waves: the N loudest speakers or sounds (those that can be heard)"),
+    "two_stems": ("TARGET", "waves: this target alone, all else in rest"),
+    "subtype": ("TYPE", "waves: FLOAT, or PCM_16, which clips at full scale (FLOAT)"),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,15 +25,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, help="folder for the answers; texts are printed where there is none"
     )
-    parser.add_argument(
-        "--format",
-        default=Format.txt,
-        choices=list(Format),
-        help="of files of words",
-    )
+    for name, (metavar, meaning) in OPTIONS.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=meaning)
+    parser.add_argument("--codec", help="the model's codec, for --through codec")
+    parser.add_argument("--channel", type=int, help="the only channel to be heard, from 1 (all)")
+    parser.add_argument("--batch", type=int, default=8, help="windows heard at a time")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is")
     parser.add_argument(
-        "recordings", nargs="+", type=Path, help="audio files, and folders of audio files"
+        "recordings",
+        nargs="+",
+        type=Path,
+        help="audio files, folders of audio files, or - for standard input",
     )
     return parser
 
@@ -33,11 +44,14 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Answer one recording after the other."""
     args = parse(build_parser())
-    from aio_toolkit.hub.files import answer_files
+    from aio_toolkit.hub.files import FileAnswers
     from aio_toolkit.hub.model import Model
 
-    model = Model(args.model, args.device)
-    answer_files(model, args.task, args.recordings, args.out, Format(args.format))
+    model = Model(args.model, args.device, args.codec)
+    given = {name: getattr(args, name) for name in OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    answers = FileAnswers(model, args.task, args.out, options, args.channel, args.batch)
+    answers.answer(args.recordings)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
 """Answers to files, in files."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 from aio_toolkit.errors import AioError, shown
 from aio_toolkit.files import read_json, sha256_file, write_json
-from aio_toolkit.hub.formats import Format
-from aio_toolkit.hub.model import Model
+from aio_toolkit.hub.model import AT_ONCE, Model
+from aio_toolkit.hub.recording import to_recording
 from aio_toolkit.progress import progress
 
 # What an answer was made from, in its folder.
 STAMP = "answer.json"
+# Standard input, among names of files, and what its answer is called.
+STDIN, STDIN_NAME = "-", "stdin"
 # Endings of audio files that are looked for in folders.
 ENDINGS = (
     *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".sph"),
@@ -18,64 +25,108 @@ ENDINGS = (
 )
 
 
-def answer_files(
-    model: Model,
-    task: str,
-    named: Sequence[Path],
-    out: Path | None,
-    format: Format = Format.txt,
-) -> None:
-    """Answer recordings one by one; those that cannot be read are named at the end.
+@dataclass(frozen=True)
+class Question:
+    """A recording to be answered.
+
+    Attributes:
+        name: of the recording, among all of them.
+        source: its file, or an open one.
+        folder: of the answer; None where it is printed.
+    """
+
+    name: str
+    source: Path | IO[bytes]
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class FileAnswers:
+    """Answers to files, in files; those that cannot be read are named at the end.
 
     The answer to `talks/sub/a.wav` of a folder `talks` is in `out/<task>/sub/a.wav/`. One that is
-    there, of the same recording by the same model, is kept.
+    there, of the same recording by the same model with the same options, is kept.
 
-    Args:
+    Attributes:
         model: a finished model.
         task: one of its tasks.
-        named: audio files, and folders that hold some.
         out: folder of the answers; None prints texts.
-        format: of files of words.
-
-    Raises:
-        AioError: nothing is there to answer, two answers would have one name, or a recording could
-            not be answered; the others are.
+        options: of the task's answerer.
+        channel: the only channel to be heard, counted from 1.
+        at_once: windows that go through the model at a time.
     """
-    files = find_files(named)
-    is_text = model.answerer(task).can_be_printed
-    if out is None and not is_text:
-        raise AioError(f"the answers to task '{task}' are waves. Give a folder for them: --out.")
-    # Waves have one format.
-    options = {"format": str(format)} if is_text else {}
-    problems = []
-    with progress(files.items(), "answer") as bar:
-        for name, path in bar:
-            try:
-                if out is None:
-                    bar.write(f"{name}\t{model.answer(task, path)}")
-                else:
-                    _answer_into(out / task / name, model, task, path, options)
-            except AioError as error:
-                problems.append(str(error))
-    if problems:
-        failed = f"{len(problems)} of {len(files)} recordings could not be answered"
-        raise AioError(f"{failed}: {shown(problems)}")
 
+    model: Model
+    task: str
+    out: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    channel: int | None = None
+    at_once: int = AT_ONCE
 
-def _answer_into(
-    folder: Path, model: Model, task: str, path: Path, options: dict[str, str]
-) -> None:
-    """Write an answer, unless it is there."""
-    stamp = folder / STAMP
-    recording = sha256_file(path) if path.is_file() else ""
-    made_from = {"model": model.sha256, "recording": recording, **options}
-    if stamp.is_file() and read_json(stamp) == made_from:
-        return
-    answer = model.answer(task, path)
-    # Whoever is killed while writing leaves an answer that does not look finished.
-    stamp.unlink(missing_ok=True)
-    answer.save(folder, **options)
-    write_json(stamp, made_from)
+    def answer(self, named: Sequence[Path]) -> None:
+        """Answer audio files, the audio files of folders, and standard input, which is `-`.
+
+        Raises:
+            AioError: nothing is there to answer, two answers would have one name, or a recording
+                could not be answered; the others are.
+        """
+        answerer = self.model.answerer(self.task)
+        options = self.model.options(self.task, self.options)
+        if self.out is None and not answerer.can_be_printed:
+            problem = f"the answers to task '{self.task}' are waves"
+            raise AioError(f"{problem}. Give a folder for them: --out.")
+        questions = [self._question(name, path) for name, path in find_files(named).items()]
+        open_questions = [one for one in questions if not self._is_answered(one)]
+        openers = (partial(to_recording, one.source, None, self.channel) for one in open_questions)
+        answers = answerer.answers(openers, options, self.at_once)
+
+        problems = []
+        with progress(zip(open_questions, answers, strict=True), "answer", len(questions)) as bar:
+            bar.update(len(questions) - len(open_questions))
+            for question, pieces in bar:
+                try:
+                    if question.folder is None:
+                        bar.write(f"{question.name}\t{answerer.joined(pieces, options)}")
+                    else:
+                        self._write(question, partial(answerer.write, pieces, options=options))
+                except AioError as error:
+                    problems.append(str(error))
+        if problems:
+            failed = f"{len(problems)} of {len(questions)} recordings could not be answered"
+            raise AioError(f"{failed}: {shown(problems)}")
+
+    def _question(self, name: str, path: Path) -> Question:
+        folder = None if self.out is None else self.out / self.task / name
+        return Question(name, sys.stdin.buffer if str(path) == STDIN else path, folder)
+
+    def _made_from(self, question: Question) -> dict[str, Any]:
+        """What tells an answer from others."""
+        path = question.source
+        recording = sha256_file(path) if isinstance(path, Path) and path.is_file() else ""
+        chosen = vars(self.model.options(self.task, self.options))
+        options = {name: str(value) for name, value in chosen.items()}
+        model = self.model.sha256
+        return {"model": model, "recording": recording, "channel": self.channel, **options}
+
+    def _is_answered(self, question: Question) -> bool:
+        if question.folder is None or not isinstance(question.source, Path):
+            return False
+        stamp = question.folder / STAMP
+        return stamp.is_file() and read_json(stamp) == self._made_from(question)
+
+    def _write(self, question: Question, write: Callable[[Path], None]) -> None:
+        assert question.folder is not None, "those without one are printed"
+        stamp = question.folder / STAMP
+        # Whoever is killed while writing leaves an answer that does not look finished.
+        stamp.unlink(missing_ok=True)
+        try:
+            write(question.folder)
+        except AioError:
+            # Nothing is in it that was not there before.
+            with contextlib.suppress(OSError):
+                question.folder.rmdir()
+            raise
+        write_json(stamp, self._made_from(question))
 
 
 def find_files(named: Iterable[Path]) -> dict[str, Path]:
@@ -86,7 +137,7 @@ def find_files(named: Iterable[Path]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in named:
-        found = {path.name: path}
+        found = {STDIN_NAME if str(path) == STDIN else path.name: path}
         if path.is_dir():
             inside = sorted(path.rglob("*"))
             found = {

@@ -1,71 +1,102 @@
 """What a model is asked about: a file, an array, a tensor, in as many channels as it has.
 
-Letters: C channels, S samples, N sources.
+Letters: C channels, S samples.
 """
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 
-from aio_toolkit.data.audio import check_samples, read_channels
-from aio_toolkit.data.resampling import resample
+from aio_toolkit.data.audio import AudioStream, check_samples, open_audio
 from aio_toolkit.errors import AioError
 
-# What an array or tensor is called in messages and files.
+# What has no name of its own is called so in messages and files.
 UNNAMED = "recording"
+# Samples of a block, for arrays as for files: nothing in between depends on the length.
+BLOCK = 2**16
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Audio as it came.
+    """Audio as it came, to be heard once, from its beginning to its end.
 
     Attributes:
-        wave_CS: all channels, float32.
+        blocks: all channels, (C, S) float32 each, one after the other.
         rate: Hz.
         name: of the file, or `UNNAMED`.
 
-    >>> recording = Recording(np.zeros((2, 441), np.float32), rate=44100)
-    >>> recording.at(16000).shape, recording.back(torch.zeros(3, 2, 160), 16000).shape
-    (torch.Size([2, 160]), (3, 2, 441))
+    >>> recording = to_recording(np.zeros((2, 70000)), rate=44100)
+    >>> [block_CS.shape for block_CS in recording.blocks]
+    [(2, 65536), (2, 4464)]
     """
 
-    wave_CS: np.ndarray
+    blocks: Iterable[np.ndarray]
     rate: int
     name: str = UNNAMED
 
-    def at(self, rate: int) -> torch.Tensor:
-        """All channels (C, S) at a model's rate."""
-        return torch.from_numpy(_resampled(self.wave_CS, self.rate, rate))
-
-    def back(self, wave_NCS: torch.Tensor, rate: int) -> np.ndarray:
-        """What a model made of it at its own rate, at the recording's rate and length (N, C, S)."""
-        made_NCS = _resampled(wave_NCS.numpy(), rate, self.rate)
-        num_samples = self.wave_CS.shape[-1]
-        # Resampling there and back rounds the length up.
-        return made_NCS[..., :num_samples]
+    def twice(self) -> tuple["Recording", "Recording"]:
+        """The recording for two who hear it; what lies between them is kept."""
+        first, second = itertools.tee(self.blocks)
+        return replace(self, blocks=first), replace(self, blocks=second)
 
 
-def to_recording(x: Any, rate: int | None = None) -> Recording:
+def to_recording(x: Any, rate: int | None = None, channel: int | None = None) -> Recording:
     """A recording of what a user has.
 
     Args:
-        x: a path; or an array or tensor (S,) or (C, S), floats of full scale 1 or integers of their
-            type's.
+        x: a path or an open file of bytes; or an array or tensor (S,) or (C, S), floats of full
+            scale 1 or integers of their type's.
         rate: Hz of an array or tensor.
+        channel: the only channel of a file to be heard, counted from 1.
 
     Raises:
         AioError: a file cannot be read, or an array has no rate, no samples, another shape, or NaN.
 
-    >>> to_recording(np.array([0, -16384], np.int16), rate=8000).wave_CS.tolist()
+    >>> [block_CS] = to_recording(np.array([0, -16384], np.int16), rate=8000).blocks
+    >>> block_CS.tolist()
     [[0.0, -0.5]]
     """
-    if isinstance(x, str | Path):
-        samples_SC, file_rate = read_channels(str(x))
-        return Recording(np.ascontiguousarray(samples_SC.T, np.float32), file_rate, Path(x).name)
+    if isinstance(x, str | Path) or hasattr(x, "read"):
+        blocks = _blocks_of_file(x, channel)
+        # The file is open from here on until its last block, or until nobody waits for it.
+        stream = next(blocks)
+        return Recording(blocks, stream.sample_rate, _name_of(x))
+    wave_CS = _checked(x, rate)
+    assert rate is not None, "it has just been checked"
+    starts = range(0, wave_CS.shape[1], BLOCK)
+    return Recording([wave_CS[:, start : start + BLOCK] for start in starts], rate)
 
+
+def stream_of(chunks: Iterable[Any], rate: int) -> Recording:
+    """A recording that is still going on: arrays or tensors (S,) or (C, S), as they come.
+
+    >>> recording = stream_of([np.zeros(5), np.ones((1, 3))], rate=8000)
+    >>> [block_CS.shape for block_CS in recording.blocks]
+    [(1, 5), (1, 3)]
+    """
+    return Recording((_checked(chunk, rate) for chunk in chunks), rate)
+
+
+def _blocks_of_file(x: str | Path | IO[bytes], channel: int | None) -> Iterator[Any]:
+    """The open stream, then its blocks (C, S)."""
+    source = str(x) if isinstance(x, Path) else x
+    with open_audio(source, channel=channel) as stream:
+        yield stream
+        for samples_SC in stream.blocks(BLOCK):
+            yield np.ascontiguousarray(samples_SC.T)
+
+
+def _name_of(x: Any) -> str:
+    return Path(x).name if isinstance(x, str | Path) else Path(getattr(x, "name", UNNAMED)).name
+
+
+def _checked(x: Any, rate: int | None) -> np.ndarray:
+    """An array or tensor as (C, S) float32."""
     wave = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
     if rate is None:
         problem = "an array does not tell its sample rate"
@@ -77,13 +108,4 @@ def to_recording(x: Any, rate: int | None = None) -> Recording:
         wave = wave / -float(np.iinfo(wave.dtype).min)
     wave_CS = np.atleast_2d(wave).astype(np.float32)
     check_samples(wave_CS.T, UNNAMED)
-    return Recording(wave_CS, rate)
-
-
-def _resampled(wave_XS: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Waves (..., S) at another rate."""
-    if from_rate == to_rate:
-        return wave_XS
-    rows = wave_XS.reshape(-1, wave_XS.shape[-1])
-    resampled = [resample(row_S, from_rate, to_rate) for row_S in rows]
-    return np.stack(resampled).reshape(*wave_XS.shape[:-1], -1)
+    return wave_CS

@@ -1,30 +1,50 @@
 """Sources of a recording of any length, at its own rate, in all of its channels.
 
-Letters: N sources, C channels, S samples, B windows of a batch.
+Letters: N sources, C channels, S samples.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import cast
+import functools
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from aio_toolkit.answers.audio import Match
+from aio_toolkit.data.wav_writer import Subtype
+from aio_toolkit.errors import AioError
 from aio_toolkit.heads.audio import AudioHead
+from aio_toolkit.heads.paths.base import CodePath
 from aio_toolkit.hub.answerers.base import Answerer
-from aio_toolkit.hub.answers import AudioAnswer
+from aio_toolkit.hub.answers import AudioAnswer, codes_of
+from aio_toolkit.hub.audible import audible
+from aio_toolkit.hub.places import Places
 from aio_toolkit.hub.recording import Recording
-from aio_toolkit.hub.windows import Windows, join
+from aio_toolkit.hub.streams import Tap, resampled
+from aio_toolkit.hub.wave_folder import write_waves
+from aio_toolkit.hub.windows import cut, join
 
 # Seconds that a model hears at a time, and that neighbouring windows share.
 WINDOW, OVERLAP = 8.0, 1.0
-# Windows that go through the model at a time.
-BATCH = 8
-MODE, OUTPUT = "mask", "masked"
 
 
-class AudioAnswerer(Answerer):
+class Through(StrEnum):
+    """The waves that are answered: the mixture under masks, or decoded codes of it."""
+
+    masks = "masks"
+    codec = "codec"
+
+
+# The output of a path that each way asks for.
+OUTPUTS = {Through.masks: "masked", Through.codec: "codec"}
+
+
+class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
     """Masks, made of the mean of all channels and put on each of them.
 
     1. Bring the recording to the model's rate; cut it into windows.
@@ -33,40 +53,125 @@ class AudioAnswerer(Answerer):
     4. What they do not hold is the rest.
     """
 
-    def answer(self, recording: Recording) -> AudioAnswer:
-        """The sources of a recording."""
-        wave_CS = recording.at(self.rate)
-        num_samples = wave_CS.shape[-1]
-        windows = Windows(int(WINDOW * self.rate), int(OVERLAP * self.rate))
-        options = self.task.options
-        equals = len(self.task.targets) if options.match == Match.permutation else 0
-        joined_NCS = join(self._masked(wave_CS, windows), windows, num_samples, equals)
+    @dataclass
+    class Options:
+        """How sources are answered.
 
-        # The residual, where the task has one, is not asked for.
-        made_NCS = recording.back(joined_NCS[: len(self.task.targets)], self.rate)
-        rest_CS = recording.wave_CS - made_NCS.sum(0, dtype=np.float32)
-        waves = dict(zip(self.task.targets, made_NCS, strict=True))
-        return AudioAnswer(self.task.name, recording.rate, waves, rest_CS)
+        Attributes:
+            through: masks, or codec: the codes of the masked waves, decoded.
+            num_sources: how many of the speakers or sounds are answered, the loudest; none given,
+                those that can be heard.
+            two_stems: the only target that is answered; all others go to the rest.
+            subtype: how files store samples: FLOAT, or PCM_16, which clips at full scale.
+        """
 
-    def _masked(self, wave_CS: torch.Tensor, windows: Windows) -> Iterator[torch.Tensor]:
-        """The masked waves (N, C, S) of every window."""
-        spans = [*windows.spans(wave_CS.shape[-1])]
-        for first in range(0, len(spans), BATCH):
-            batch = spans[first : first + BATCH]
-            yield from self._mask([wave_CS[:, start:end] for start, end in batch])
+        through: Through = Through.masks
+        num_sources: int | None = None
+        two_stems: str | None = None
+        subtype: Subtype = Subtype.float_32
+
+    def cut(self, recording: Recording) -> Iterator[np.ndarray]:
+        """Windows (C, S) at the model's rate."""
+        if recording.rate > self.rate:
+            _notice_lost_band(recording.rate, self.rate)
+        at_model = resampled(recording.blocks, recording.rate, self.rate)
+        return cut(at_model, int(WINDOW * self.rate), self._overlap)
 
     @torch.inference_mode()
-    def _mask(self, pieces: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def hear(self, windows: Sequence[np.ndarray], options: Options) -> list[np.ndarray]:
+        """The sources (N, C, S) of each window."""
         head = cast(AudioHead, self.model.head_of(self.task))
-        path = head.path_of_mode(MODE)
-        sources_B = head.split(self.frames([piece.mean(0).numpy() for piece in pieces]))
-        masked = []
-        for row, piece_CS in enumerate(pieces):
+        path, mode = _path_of(head, options.through)
+        codec = self.codec() if options.through == Through.codec else None
+        sources_B = head.split(self.frames([window_CS.mean(0) for window_CS in windows]))
+        heard = []
+        for row, window_CS in enumerate(windows):
             sources = sources_B.row(row)
             channels = []
-            for wave_S in piece_CS.to(sources.wave_BS.device):
+            for wave_S in torch.from_numpy(window_CS).to(sources.wave_BS.device):
                 # The same masks on another mixture.
                 channel = dataclasses.replace(sources, wave_BS=wave_S[None])
-                channels.append(path.outputs(channel, None, MODE)[OUTPUT][0])
-            masked.append(torch.stack(channels, 1).cpu())
-        return masked
+                made_BNS = path.outputs(channel, codec, mode)[OUTPUTS[options.through]]
+                channels.append(made_BNS[0, :, : len(wave_S)])
+            heard.append(torch.stack(channels, 1).cpu().numpy())
+        return heard
+
+    def pieces(
+        self, recording: Recording, heard: Iterator[np.ndarray], options: Options
+    ) -> Iterator[AudioAnswer]:
+        """Targets and rest, which add up to the recording."""
+        targets = self.task.targets
+        if options.two_stems not in (None, *targets):
+            known = ", ".join(targets)
+            problem = f"task '{self.task.name}' has no target '{options.two_stems}'"
+            raise AioError(f"two_stems: {problem}. Choose one of: {known}.")
+        joined = join(heard, self._overlap, Places(self._num_equals, self._profiles))
+        # The residual, where the task has one, comes last and is not asked for.
+        at_model = (made_NCS[: len(targets)] for made_NCS in joined)
+        tap = Tap(recording.blocks)
+        for made_NCS in resampled(at_model, self.rate, recording.rate):
+            # Resampling there and back rounds the length up.
+            wave_CS = tap.take(made_NCS.shape[-1])
+            if not wave_CS.size:
+                continue
+            made_NCS = made_NCS[..., : wave_CS.shape[-1]]
+            waves = dict(zip(targets, made_NCS, strict=True))
+            rest_CS = wave_CS - made_NCS.sum(0, dtype=np.float32)
+            answer = AudioAnswer(self.task.name, recording.rate, waves, rest_CS, self._codes)
+            others = set(targets) - {options.two_stems} if options.two_stems else ()
+            yield answer.without(others)
+
+    def joined(self, pieces: Iterable[AudioAnswer], options: Options) -> AudioAnswer:
+        """One answer, without those of the speakers or sounds that are not there."""
+        answer = AudioAnswer.joined([*pieces])
+        return answer.without(self._silent(answer.energies(), options))
+
+    def write(self, pieces: Iterable[AudioAnswer], folder: Path, options: Options) -> None:
+        """`<target>.wav` of each target, and `rest.wav`."""
+        write_waves(
+            pieces, folder, options.subtype, lambda energies: self._silent(energies, options)
+        )
+
+    @property
+    def _overlap(self) -> int:
+        return int(OVERLAP * self.rate)
+
+    @property
+    def _num_equals(self) -> int:
+        """How many targets, the first, have no place of their own."""
+        return len(self.task.targets) if self.task.options.match == Match.permutation else 0
+
+    def _silent(self, energies: dict[str, float], options: Options) -> set[str]:
+        """The targets that are not there. Only equals may be absent; a stem has its own name."""
+        if not self._num_equals:
+            return set()
+        return set(energies) - set(audible(energies, options.num_sources))
+
+    @torch.inference_mode()
+    def _profiles(self, wave_NS: np.ndarray) -> np.ndarray:
+        """What the frozen encoder knows of waves, the mean of its last layer's frames (N, D)."""
+        frames = torch.from_numpy(wave_NS).to(next(self.model.parameters()).device)
+        samples_N = torch.full((len(wave_NS),), wave_NS.shape[1], device=frames.device)
+        encoder = self.model.encoder
+        inputs_NTF = encoder.front_end(encoder.front_end.extract(frames, samples_N))
+        states = encoder(inputs_NTF, -(-samples_N // encoder.grid.hop))
+        return states[-1].mean(1).cpu().numpy()
+
+    def _codes(self, wave_CS: np.ndarray, rate: int) -> np.ndarray:
+        return codes_of(self.codec(), wave_CS, rate)
+
+
+def _path_of(head: AudioHead, through: Through) -> tuple[CodePath, str]:
+    """The path that makes the waves, and its mode."""
+    modes = [mode for path in head.paths.values() for mode in cast(Any, path).modes]
+    if through == Through.masks and "mask" not in modes:
+        problem = "the model has no masks"
+        raise AioError(f"through: {problem}. Give another: through=codec.")
+    mode = "mask" if "mask" in modes else modes[0]
+    return head.path_of_mode(mode), mode
+
+
+@functools.cache  # once for each pair of rates
+def _notice_lost_band(rate: int, models_rate: int) -> None:
+    heard = f"the model hears {models_rate} Hz: of a recording at {rate} Hz"
+    print(f"notice: {heard} what lies above {models_rate // 2} Hz is in 'rest'", file=sys.stderr)

@@ -1,20 +1,20 @@
-"""What is said in a recording of any length. Letters: S samples."""
+"""What is said in a recording of any length. Letters: C channels, S samples, T frames."""
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from aio_toolkit.decoding.text import Hypothesis, TextDecoder
-from aio_toolkit.heads.base import Frames
+from aio_toolkit.decoding.text import TextDecoder
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import TextAnswer
-from aio_toolkit.hub.formats import Word
+from aio_toolkit.hub.formats import Format, Word
 from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.streams import Tap, resampled
 from aio_toolkit.hub.words import align
-from aio_toolkit.models.aio import AioModel
-from aio_toolkit.tasks import Task
 
 # Seconds that a model hears at a time at the most, and at the least where more follows.
 LONGEST, SHORTEST = 8.0, 3.0
@@ -22,75 +22,124 @@ LONGEST, SHORTEST = 8.0, 3.0
 TRANSCRIPT = "text"
 # Stretches whose levels are compared to find a pause.
 STRETCH = 0.05
+# Nobody speaks where no sample is louder.
+SILENCE = 1e-3
 
 
-class TextAnswerer(Answerer):
-    """Beam search over stretches of speech, cut where it is quietest."""
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a recording that is heard in one go.
+
+    Attributes:
+        wave_S: mean of all channels at the model's rate.
+        start: its first sample.
+    """
+
+    wave_S: np.ndarray
+    start: int
+
+
+class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
+    """A search for the best sentence of each stretch of speech, cut where it is quietest."""
 
     can_be_printed = True
 
-    def __init__(self, model: AioModel, task: Task):
-        """Make the search with its default options."""
-        super().__init__(model, task)
-        head: Any = model.head_of(task)
-        units: Any = model.units[task.output]
-        self.decoder = TextDecoder(TextDecoder.Config(), head, units)
+    @dataclass
+    class Options:
+        """How words are searched and written.
+
+        Attributes:
+            beam_size: hypotheses that are kept.
+            format: of files: txt, json, srt, vtt or ctm.
+        """
+
+        beam_size: int = 5
+        format: Format = Format.txt
+
+    def cut(self, recording: Recording) -> Iterator[Stretch]:
+        """Stretches at the model's rate."""
+        blocks = resampled(recording.blocks, recording.rate, self.rate)
+        return stretches((block_CS.mean(0) for block_CS in blocks), self.rate)
 
     @torch.inference_mode()
-    def answer(self, recording: Recording) -> TextAnswer:
-        """What is said; sentences of several stretches follow each other."""
-        wave_S = recording.at(self.rate).mean(0).numpy()
-        spans = stretches(wave_S, self.rate)
-        sentences, words, score = [], [], 0.0
-        alternatives: list[Hypothesis] = []
-        for start, end in spans:
-            frames = self.frames([wave_S[start:end]])
-            (alternatives,) = self.decoder.search(frames)
-            # A search may end without any; then nothing is said.
-            if not alternatives:
+    def hear(self, windows: Sequence[Stretch], options: Options) -> list[TextAnswer]:
+        """The best sentence of each stretch."""
+        answers = [TextAnswer(self.task.name, "", 0.0)] * len(windows)
+        spoken = [
+            number for number, one in enumerate(windows) if np.abs(one.wave_S).max() > SILENCE
+        ]
+        if spoken:
+            found = self._search([windows[number] for number in spoken], options)
+            for number, answer in zip(spoken, found, strict=True):
+                answers[number] = answer
+        return answers
+
+    def pieces(
+        self, recording: Recording, heard: Iterator[TextAnswer], options: Options
+    ) -> Iterator[TextAnswer]:
+        """Each stretch's sentence."""
+        return heard
+
+    def joined(self, pieces: Iterable[TextAnswer], options: Options) -> TextAnswer:
+        """One answer, in which sentences follow each other."""
+        return TextAnswer.joined([*pieces])
+
+    def write(self, pieces: Iterable[TextAnswer], folder: Path, options: Options) -> None:
+        """`<task>.<format>`."""
+        self.joined(pieces, options).save(folder, options.format)
+
+    def _search(self, stretches: Sequence[Stretch], options: Options) -> Iterator[TextAnswer]:
+        frames = self.frames([one.wave_S for one in stretches])
+        decoder = self._decoder(options)
+        ctc: Any = decoder.head.ctc[self.task.name]
+        log_prob_BTV = ctc.log_softmax(frames.h_BTD)
+        for row, alternatives in enumerate(decoder.search(frames)):
+            log_prob_TV = log_prob_BTV[row, : frames.lengths_B[row]]
+            # A search may end without any. Where CTC hears no token, nobody speaks, and what the
+            # attention decoder says of it is made up.
+            if not alternatives or not log_prob_TV.argmax(-1).any():
+                yield TextAnswer(self.task.name, "", 0.0)
                 continue
             best = alternatives[0]
-            score += best.score
-            sentences.append(best.text)
-            for word in self._words(frames, best.text):
-                offset = start / self.rate
-                words.append(replace(word, start=word.start + offset, end=word.end + offset))
+            words = self._words(log_prob_TV, best.text, stretches[row].start / self.rate)
+            yield TextAnswer(self.task.name, best.text, best.score, alternatives, words)
 
-        return TextAnswer(
-            task=self.task.name,
-            text=" ".join(filter(None, sentences)),
-            score=score,
-            alternatives=alternatives if len(spans) == 1 else (),
-            words=words,
-        )
+    def _decoder(self, options: Options) -> TextDecoder:
+        head: Any = self.model.head_of(self.task)
+        units: Any = self.model.units[self.task.output]
+        return TextDecoder(TextDecoder.Config(beam_size=options.beam_size), head, units)
 
-    def _words(self, frames: Frames, sentence: str) -> list[Word]:
+    def _words(self, log_prob_TV: torch.Tensor, sentence: str, start: float) -> list[Word]:
+        """When the words are said, in seconds from the beginning of the recording."""
         # A translation has its words in an order of its own.
         if TRANSCRIPT not in self.task.targets:
             return []
-        head = self.decoder.head
-        ctc: Any = head.ctc[self.task.name]
-        (log_prob_TV,) = ctc.log_softmax(frames.h_BTD)
-        return align(log_prob_TV, sentence, head.vocabulary, self.model.encoder.grid.frame_rate)
+        vocabulary: Any = self.model.units[self.task.output]
+        rate = self.model.encoder.grid.frame_rate
+        words = align(log_prob_TV, sentence, vocabulary.vocabulary, rate)
+        return [replace(word, start=word.start + start, end=word.end + start) for word in words]
 
 
-def stretches(wave_S: np.ndarray, rate: int) -> list[tuple[int, int]]:
-    """Start and end of stretches of at most `LONGEST` seconds, cut where it is quietest.
+def stretches(blocks: Iterable[np.ndarray], rate: int) -> Iterator[Stretch]:
+    """Stretches of a wave of at most `LONGEST` seconds, cut where it is quietest.
 
     >>> wave_S = np.ones(12 * 1000)
     >>> wave_S[5000:5200] = 0.0
-    >>> stretches(wave_S, rate=1000)
-    [(0, 5025), (5025, 12000)]
+    >>> [(one.start, len(one.wave_S)) for one in stretches([wave_S], rate=1000)]
+    [(0, 5025), (5025, 6975)]
     """
     longest, shortest, width = (int(x * rate) for x in (LONGEST, SHORTEST, STRETCH))
-    found, start = [], 0
-    while len(wave_S) - start > longest:
+    tap, start = Tap(blocks), 0
+    wave_S = tap.take(longest + 1)
+    while len(wave_S) > longest:
         levels = [
             (np.square(wave_S[place : place + width], dtype=np.float64).sum(), place)
-            for place in range(start + shortest, start + longest - width + 1, width)
+            for place in range(shortest, longest - width + 1, width)
         ]
         _, place = min(levels)
-        cut = place + width // 2
-        found.append((start, cut))
-        start = cut
-    return [*found, (start, len(wave_S))]
+        end = place + width // 2
+        yield Stretch(wave_S[:end], start)
+        start += end
+        wave_S = np.concatenate([wave_S[end:], tap.take(end)])
+    if len(wave_S):
+        yield Stretch(wave_S, start)
