@@ -285,22 +285,3 @@ def _not_audio(spec: str, error: Exception) -> AioError:
     reason = str(getattr(error, "error_string", error)).rstrip(".")
     remedy = "Convert it to WAV or FLAC."
     return AioError(f"{spec} is not audio that can be read ({reason}). {remedy}")
-
-
-class AudioStream:
-    def __init__(self, samples_SC, rate):
-        self.samples_SC, self.sample_rate, self.num_channels = samples_SC, rate, samples_SC.shape[1]
-
-    def blocks(self, size):
-        for start in range(0, len(self.samples_SC), size):
-            yield self.samples_SC[start:start+size]
-
-
-@contextmanager
-def open_audio(spec, where="", channel=None):
-    if not isinstance(spec, str):
-        spec_name = "stdin"
-        samples_SC, rate = _decode(io.BytesIO(spec.read()), spec_name)
-    else:
-        samples_SC, rate = read_channels(spec, where)
-    yield AudioStream(samples_SC.astype(np.float32), rate)
