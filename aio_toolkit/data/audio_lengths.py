@@ -1,0 +1,105 @@
+"""What files say of their own length: whether they do, whether it is true.
+
+libsndfile takes what is there for all of a file that is cut off, and what an MP3 header estimates
+for all of an MP3 file.
+"""
+
+import functools
+import io
+import re
+from typing import BinaryIO
+
+from aio_toolkit.data.decoder import cut_off
+from aio_toolkit.data.wav_header import read_wav_header
+
+# An Ogg page is at most this long.
+_OGG_PAGE = 65307
+# What may stand behind the last frame of an MP3: titles of other kinds than ID3v2.
+_MP3_TAIL = 1024
+
+
+def tells_length(file: BinaryIO, name: str) -> bool:
+    """Whether a file says how long it is; if not, only decoding it to its end tells.
+
+    Args:
+        file: an open file, which is read from its start; anything that need not be audio.
+        name: what messages call it.
+
+    Raises:
+        AioError: it says so, and is shorter than that.
+    """
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
+        return _wav_tells_length(file, name)
+    if head.startswith(b"NIST_1A"):
+        return _sphere_tells_length(file, name)
+    if head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+        return _mp3_tells_length(file)
+    return True
+
+
+def ogg_is_whole(source: str | BinaryIO) -> bool:
+    """Whether the last page of an Ogg file is complete.
+
+    How much is missing, nothing in the file tells.
+    """
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            return ogg_is_whole(file)
+    here, end = source.tell(), source.seek(0, io.SEEK_END)
+    source.seek(max(0, end - 2 * _OGG_PAGE))
+    tail = source.read()
+    # Whoever reads the file goes on where it was.
+    source.seek(here)
+    page = tail[tail.rfind(b"OggS") :]
+    # A header of 27 bytes, the last of which counts the sizes that follow it.
+    sizes = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    return len(page) > 26 and len(page) >= 27 + page[26] + sum(sizes)
+
+
+def _wav_tells_length(file: BinaryIO, name: str) -> bool:
+    header = read_wav_header(file)
+    # What is no complete header, libsndfile says better.
+    if header is None:
+        return True
+    if header.num_bytes is None:
+        return False
+    promised, there = map(header.samples_in, (header.num_bytes, header.num_bytes_there))
+    if there < promised:
+        raise cut_off(name, there, promised)
+    return True
+
+
+def _sphere_tells_length(file: BinaryIO, name: str) -> bool:
+    file.seek(0)
+    text = file.read(1024).decode("latin-1")
+    fields = dict(re.findall(r"^(\w+) -i (\d+)", text, re.MULTILINE))
+    size_of_header = text.split("\n")[1].strip()
+    wanted = ("sample_count", "channel_count", "sample_n_bytes")
+    if "shorten" in text or not size_of_header.isdecimal() or not fields.keys() >= set(wanted):
+        return True
+    promised, num_channels, num_bytes = (int(fields[field]) for field in wanted)
+    there = (file.seek(0, io.SEEK_END) - int(size_of_header)) // max(1, num_channels * num_bytes)
+    if there < promised:
+        raise cut_off(name, there, promised)
+    return True
+
+
+def _mp3_tells_length(file: BinaryIO) -> bool:
+    """Whether the first frame holds the number of frames, and the file not another one behind."""
+    file.seek(0)
+    head = file.read(10)
+    start = 0
+    if head.startswith(b"ID3"):
+        # Seven bits a byte.
+        start = 10 + functools.reduce(lambda size, byte: size << 7 | byte, head[6:])
+    end = file.seek(0, io.SEEK_END)
+    file.seek(start)
+    found = re.search(rb"(?:Xing|Info)(.{4})(.{4})(.{4})", file.read(2048), re.DOTALL)
+    if found is None:
+        return False
+    flags, num_frames, num_bytes = (int.from_bytes(field) for field in found.groups())
+    if not flags & 1 or num_frames == 0:
+        return False
+    return not flags & 2 or end - start <= num_bytes + _MP3_TAIL

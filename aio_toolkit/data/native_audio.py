@@ -1,0 +1,90 @@
+"""Audio that libsndfile reads: WAV, FLAC, MP3, Ogg, NIST SPHERE, AIFF and more.
+
+Letters: S samples, s samples of a piece, C channels.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from aio_toolkit.data.audio_lengths import ogg_is_whole
+from aio_toolkit.data.decoder import Decoder, cut_off, from_sample
+
+# What libsndfile calls the length of a FLAC file whose header does not tell it.
+_UNKNOWN = 2**63 - 1
+# After a jump, these decoders do not give the samples that they give without one.
+_NO_JUMPS = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "OPUS")
+
+
+class NativeAudio(Decoder):
+    """A file that libsndfile has open."""
+
+    def __init__(self, file: "_Sequential", name: str) -> None:
+        self.sample_rate, self.num_channels = file.samplerate, file.channels
+        self.may_hold_nan = file.subtype in ("FLOAT", "DOUBLE")
+        self._file, self._name = file, name
+
+    def pieces(self, size: int, start: int) -> Iterator[np.ndarray]:
+        """Pieces of exactly that size, but for the last."""
+        if start and self._file.subtype in _NO_JUMPS:
+            return from_sample(self._from(0, size), start)
+        return self._from(min(start, self._file.frames), size)
+
+    def length(self) -> int | None:
+        """What the header says, if the last sample is there."""
+        try:
+            self._file.seek(self._file.frames - 1)
+            last = self._file.read(1)
+        except soundfile.LibsndfileError:
+            return None
+        return self._file.frames if len(last) else None
+
+    def _from(self, start: int, size: int) -> Iterator[np.ndarray]:
+        # Also from 0: MP3 is read to the last bit as `soundfile.read` does it, which seeks first.
+        self._file.seek(start)
+        left = self._file.frames - start
+        try:
+            while left:
+                # Not more than there is: room that stays empty would be kept.
+                piece = self._file.read(min(size, left), dtype="float32", always_2d=True)
+                if len(piece) == 0:
+                    break
+                left -= len(piece)
+                yield piece
+        except soundfile.LibsndfileError:
+            pass
+        if left:
+            raise cut_off(self._name, self._file.tell(), self._file.frames)
+
+
+class _Sequential(soundfile.SoundFile):
+    """A file that is read on without a jump to where reading has come to anyway.
+
+    After each block, soundfile seeks there in files that are seekable; the decoders of `_NO_JUMPS`
+    give other samples then.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def open_native(source: str | BinaryIO, name: str) -> Iterator[NativeAudio | None]:
+    """Open a path, or a file object.
+
+    Yields:
+        None where the file does not tell how long it is: libsndfile does not find its end.
+
+    Raises:
+        LibsndfileError: libsndfile does not know the format.
+        AioError: the file is cut off.
+    """
+    if not isinstance(source, str):
+        source.seek(0)
+    with _Sequential(source) as file:
+        if file.format == "OGG" and not ogg_is_whole(source):
+            raise cut_off(name, file.frames)
+        yield None if file.frames == _UNKNOWN else NativeAudio(file, name)
