@@ -93,7 +93,7 @@ def _mp3_tells_length(file: BinaryIO) -> bool:
     start = 0
     if head.startswith(b"ID3"):
         # Seven bits a byte.
-        start = 10 + functools.reduce(lambda size, byte: size << 7 | byte, head[6:])
+        start = 10 + functools.reduce(lambda size, byte: size << 7 | byte, head[6:], 0)
     end = file.seek(0, io.SEEK_END)
     file.seek(start)
     found = re.search(rb"(?:Xing|Info)(.{4})(.{4})(.{4})", file.read(2048), re.DOTALL)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from aio_toolkit.data.ark import ArkAudio, check_last, holds_file, is_ark_offset, split_offset
 from aio_toolkit.data.audio_lengths import tells_length
 from aio_toolkit.data.decoder import Decoder, not_audio
-from aio_toolkit.data.foreign_audio import open_foreign
+from aio_toolkit.data.foreign_audio import ForeignAudio, open_foreign
 from aio_toolkit.data.streams import output_of, rest_of, seekable
 from aio_toolkit.errors import AioError
 
@@ -61,7 +61,7 @@ def _open(spec: str | BinaryIO, stack: ExitStack) -> Decoder:
     if not holds_file(spec, file):
         return ArkAudio(spec)
     decoder = _decoder(stack, name, rest_of(file, offset))
-    if decoder.length() is None:
+    if isinstance(decoder, ForeignAudio):
         check_last(spec, file)
     return decoder
 

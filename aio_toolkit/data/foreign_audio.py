@@ -4,6 +4,7 @@ Letters: S samples, s samples of a piece, C channels.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -18,8 +19,9 @@ CONTAINERS = (
     "aac,ac3,amr,ape,asf,avi,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,"
     "mpegts,nistsphere,ogg,tta,w64,wav,wv"
 )
-# Containers that know how long their sound is, but for what coding puts before and behind it.
-_EXACT, _PADDING_SECONDS = ("mov,mp4,m4a,3gp,3g2,mj2", "nistsphere"), 0.2
+# Containers that know how long their sound is, and by how many seconds they may be wrong: by what
+# codecs put before and behind it.
+_EXACT = {"nistsphere": 0.0, "mov,mp4,m4a,3gp,3g2,mj2": 0.2}
 
 _Pieces = Iterator[tuple[np.ndarray, int]]
 
@@ -67,7 +69,7 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
     # Takes a fifth of a second, which most corpora need not spend.
     import av
 
-    done, promised = 0, None
+    done = promised = 0
     try:
         file.seek(0)
         with av.open(file, "r", options=options) as container:
@@ -86,12 +88,13 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
         if done:
             raise cut_off(name, done) from None
         return
-    if promised is not None and done < promised - _PADDING_SECONDS * stream.rate:
+    if done < promised:
         raise cut_off(name, done, promised)
 
 
-def _promised(container: Any, stream: Any) -> int | None:
-    """Samples that a container says it has, where that is no estimate."""
+def _promised(container: Any, stream: Any) -> int:
+    """Samples that a container says it has at least, where that is no estimate."""
     if container.format.name not in _EXACT or stream.duration is None:
-        return None
-    return int(stream.duration * stream.time_base * stream.rate)
+        return 0
+    seconds = stream.duration * stream.time_base - _EXACT[container.format.name]
+    return math.floor(seconds * stream.rate)

@@ -43,10 +43,10 @@ class NativeAudio(Decoder):
         return self._file.frames if len(last) else None
 
     def _from(self, start: int, size: int) -> Iterator[np.ndarray]:
-        # Also from 0: MP3 is read to the last bit as `soundfile.read` does it, which seeks first.
-        self._file.seek(start)
         left = self._file.frames - start
         try:
+            # Also to 0: MP3 is read to the last bit as `soundfile.read` does it, which seeks first.
+            self._file.seek(start)
             while left:
                 # Not more than there is: room that stays empty would be kept.
                 piece = self._file.read(min(size, left), dtype="float32", always_2d=True)
