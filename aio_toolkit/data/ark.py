@@ -65,16 +65,12 @@ class ArkAudio(Decoder):
     def __init__(self, spec: str) -> None:
         samples, self.sample_rate = _load(spec)
         self._samples_SC = samples.reshape(len(samples), -1).astype(np.float32)
-        self.num_channels = self._samples_SC.shape[1]
+        self.num_samples, self.num_channels = self._samples_SC.shape
         self.may_hold_nan = True
 
     def pieces(self, size: int, start: int) -> Iterator[np.ndarray]:
         """All at once."""
         yield self._samples_SC[start:]
-
-    def length(self) -> int:
-        """It is known."""
-        return len(self._samples_SC)
 
 
 def _load(spec: str) -> tuple[np.ndarray, int]:

@@ -34,8 +34,8 @@ __all__ = [
     "read_span",
 ]
 
-# Samples that are read at once where all are wanted.
-_BLOCK = 2**18
+# Samples of a block where all are wanted, and of the largest, if a header can be believed.
+_BLOCK, _LARGEST = 2**18, 2**28
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def read_channels(
         AioError: as `open_audio`.
     """
     with open_audio(spec, where, channel) as stream:
-        blocks = list(stream.blocks(_BLOCK))
+        blocks = list(stream.blocks(_size_of_all(stream)))
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), stream.sample_rate
 
 
@@ -178,11 +178,9 @@ def read_header(spec: str) -> AudioHeader | None:
     if is_pipe(spec) or is_ark_offset(spec):
         return None
     with open_source(spec) as decoder:
-        num_samples = decoder.length()
-    if num_samples == 0:
-        raise no_samples(spec)
-    if num_samples is not None:
-        return AudioHeader(num_samples, decoder.sample_rate, decoder.may_hold_nan)
+        if decoder.ends_as_told():
+            assert decoder.num_samples is not None
+            return AudioHeader(decoder.num_samples, decoder.sample_rate, decoder.may_hold_nan)
     status = os.stat(spec)
     return _counted(spec, status.st_size, status.st_mtime_ns)
 
@@ -195,9 +193,16 @@ def _counted(path: str, size: int, changed: int) -> AudioHeader:
         return AudioHeader(num_samples, stream.sample_rate, may_hold_nan=False)
 
 
+def _size_of_all(stream: AudioStream) -> int:
+    """The size of a block that holds all samples, where it is known and bearable."""
+    if stream.num_samples is None:
+        return _BLOCK
+    return max(1, min(stream.num_samples, _LARGEST // stream.num_channels))
+
+
 def _wave_at(sample_rate: int, stream: AudioStream) -> np.ndarray:
     """All of a wave (S,) at a rate."""
-    wave_S = to_mono(stream.blocks(_BLOCK), stream.name)
+    wave_S = to_mono(stream.blocks(_size_of_all(stream)), stream.name)
     if stream.sample_rate == sample_rate:
         return wave_S
     notice_resampling(stream.sample_rate, sample_rate)

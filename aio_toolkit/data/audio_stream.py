@@ -24,6 +24,7 @@ class AudioStream:
     Attributes:
         sample_rate: Hz.
         num_channels: C.
+        num_samples: S, as the header says; None where it does not.
         name: what messages call it.
     """
 
@@ -32,6 +33,7 @@ class AudioStream:
     ) -> None:
         self.sample_rate, self.name = decoder.sample_rate, name
         self.num_channels = decoder.num_channels if channel is None else 1
+        self.num_samples = decoder.num_samples
         self._decoder, self._where, self._channel = decoder, where, channel
         if channel is not None and not 1 <= channel <= decoder.num_channels:
             with told_of(where):

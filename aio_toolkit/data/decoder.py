@@ -17,11 +17,13 @@ class Decoder(ABC):
     Attributes:
         sample_rate: Hz.
         num_channels: C.
+        num_samples: S, as the header says; None where it does not.
         may_hold_nan: the samples are floats; PCM cannot hold NaN or Inf.
     """
 
     sample_rate: int
     num_channels: int
+    num_samples: int | None = None
     may_hold_nan: bool = False
 
     @abstractmethod
@@ -36,9 +38,9 @@ class Decoder(ABC):
             AioError: the file is cut off or damaged; told at its end.
         """
 
-    def length(self) -> int | None:
-        """Samples of a channel; None where only decoding the file tells."""
-        return None
+    def ends_as_told(self) -> bool:
+        """Whether the last sample that the header tells of is there."""
+        return self.num_samples is not None
 
 
 def from_sample(pieces: Iterator[np.ndarray], start: int) -> Iterator[np.ndarray]:

@@ -19,7 +19,7 @@ def to_mono(blocks: Iterable[np.ndarray], name: str) -> np.ndarray:
     >>> to_mono([np.array([[0.5, 0.25]]), np.array([[1.0, 0.0]])], "a.wav").tolist()
     [0.375, 0.5]
     """
-    waves: list[np.ndarray] = [np.zeros(0, np.float32)]
+    waves: list[np.ndarray] = []
     power = power_of_mean = 0.0
     for block_SC in blocks:
         if block_SC.shape[1] == 1:
@@ -31,7 +31,7 @@ def to_mono(blocks: Iterable[np.ndarray], name: str) -> np.ndarray:
         power_of_mean += float(np.vdot(wave_S, wave_S))
     if power_of_mean < _CANCELLED * power:
         _notice_cancelled(name)
-    return np.concatenate(waves)
+    return waves[0] if len(waves) == 1 else np.concatenate([np.zeros(0, np.float32), *waves])
 
 
 @functools.cache  # reports each file once per process

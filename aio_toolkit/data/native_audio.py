@@ -3,6 +3,7 @@
 Letters: S samples, s samples of a piece, C channels.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -15,8 +16,9 @@ from aio_toolkit.data.decoder import Decoder, cut_off, from_sample
 
 # What libsndfile calls the length of a FLAC file whose header does not tell it.
 _UNKNOWN = 2**63 - 1
-# After a jump, these decoders do not give the samples that they give without one.
-_NO_JUMPS = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "OPUS")
+# Where each sample stands for itself, and in FLAC, which is called PCM too, jumps are exact. Other
+# decoders do not give the samples behind a jump that they give without one.
+_JUMPS = re.compile("PCM_.*|FLOAT|DOUBLE|ULAW|ALAW")
 
 
 class NativeAudio(Decoder):
@@ -24,28 +26,28 @@ class NativeAudio(Decoder):
 
     def __init__(self, file: "_Sequential", name: str) -> None:
         self.sample_rate, self.num_channels = file.samplerate, file.channels
+        self.num_samples = file.frames
         self.may_hold_nan = file.subtype in ("FLOAT", "DOUBLE")
         self._file, self._name = file, name
 
     def pieces(self, size: int, start: int) -> Iterator[np.ndarray]:
         """Pieces of exactly that size, but for the last."""
-        if start and self._file.subtype in _NO_JUMPS:
-            return from_sample(self._from(0, size), start)
-        return self._from(min(start, self._file.frames), size)
+        if _JUMPS.fullmatch(self._file.subtype):
+            return self._from(min(start, self._file.frames), size)
+        return from_sample(self._from(0, size), start)
 
-    def length(self) -> int | None:
-        """What the header says, if the last sample is there."""
+    def ends_as_told(self) -> bool:
+        """Whether the last sample can be read."""
         try:
             self._file.seek(self._file.frames - 1)
-            last = self._file.read(1)
+            return len(self._file.read(1)) == 1
         except soundfile.LibsndfileError:
-            return None
-        return self._file.frames if len(last) else None
+            return False
 
     def _from(self, start: int, size: int) -> Iterator[np.ndarray]:
         left = self._file.frames - start
         try:
-            # Also to 0: MP3 is read to the last bit as `soundfile.read` does it, which seeks first.
+            # Also to 0: MP3 is read to the bit as `soundfile.read` does it, which seeks first.
             self._file.seek(start)
             while left:
                 # Not more than there is: room that stays empty would be kept.
@@ -63,11 +65,12 @@ class NativeAudio(Decoder):
 class _Sequential(soundfile.SoundFile):
     """A file that is read on without a jump to where reading has come to anyway.
 
-    After each block, soundfile seeks there in files that are seekable; the decoders of `_NO_JUMPS`
-    give other samples then.
+    After each block, soundfile seeks there in files that are seekable; MP3 and Opus give other
+    samples then.
     """
 
     def seekable(self) -> bool:
+        """It is not."""
         return False
 
 

@@ -85,17 +85,21 @@ class _Rest(io.RawIOBase):
         file.seek(start)
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def seekable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the file goes."""
         piece = self._file.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte, counted from the first one."""
         if whence == io.SEEK_SET:
             offset += self._start
         return self._file.seek(offset, whence) - self._start

@@ -179,7 +179,9 @@ def test_an_ogg_is_whole_if_its_last_page_is():
     assert not ogg_is_whole(io.BytesIO(b""))
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF....WAVE", b"NIST_1A\n", b"\xff\xfe", b"ID3"])
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF", b"RIFF....WAVE", b"NIST_1A\n", b"\xff\xfe", b"ID3"]
+)
 def test_what_is_hardly_a_header_is_left_to_the_decoders(content):
     assert tells_length(io.BytesIO(content), "a") in (True, False)
     says = _error(read_channels, io.BytesIO(content))
