@@ -16,7 +16,6 @@ import numpy as np
 from aio_toolkit.data.ark import is_ark_offset
 from aio_toolkit.data.audio_source import is_pipe, name_of, open_source
 from aio_toolkit.data.audio_stream import AudioStream, check_samples, told_of
-from aio_toolkit.data.decoder import no_samples
 from aio_toolkit.data.mono import to_mono
 from aio_toolkit.data.resampling import notice_resampling, resample
 from aio_toolkit.errors import AioError

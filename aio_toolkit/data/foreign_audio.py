@@ -4,7 +4,6 @@ Letters: S samples, s samples of a piece, C channels.
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -69,13 +68,14 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
     # Takes a fifth of a second, which most corpora need not spend.
     import av
 
-    done = promised = 0
+    done = promised = slack = 0
     try:
         file.seek(0)
         with av.open(file, "r", options=options) as container:
             if not container.streams.audio:
                 raise AioError(f"{name} has no sound. Name another file.")
             stream = container.streams.audio[0]
+            promised, slack = _promised(container, stream)
             # Interleaved floats, whatever the samples are; neither rate nor channels change.
             converter = av.AudioResampler(format="flt")
             for frame in container.decode(stream):
@@ -83,18 +83,17 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
                     piece_SC = converted.to_ndarray().reshape(-1, converted.layout.nb_channels)
                     done += len(piece_SC)
                     yield piece_SC, converted.sample_rate
-            promised = _promised(container, stream)
     except (av.FFmpegError, ValueError):
-        if done:
-            raise cut_off(name, done) from None
-        return
-    if done < promised:
+        if done == 0:
+            return
+        raise cut_off(name, done, promised or None) from None
+    if done < promised - slack:
         raise cut_off(name, done, promised)
 
 
-def _promised(container: Any, stream: Any) -> int:
-    """Samples that a container says it has at least, where that is no estimate."""
+def _promised(container: Any, stream: Any) -> tuple[int, int]:
+    """Samples that a container says it has, 0 if that is an estimate; and how wrong it may be."""
     if container.format.name not in _EXACT or stream.duration is None:
-        return 0
-    seconds = stream.duration * stream.time_base - _EXACT[container.format.name]
-    return math.floor(seconds * stream.rate)
+        return 0, 0
+    slack = round(_EXACT[container.format.name] * stream.rate)
+    return round(stream.duration * stream.time_base * stream.rate), slack

@@ -127,7 +127,7 @@ def test_undecodable_shorten_is_told_in_a_line(tmp_path):
     path = tmp_path / "a.wv1"
     header = odd_audio.sphere_header(2501, "-s26 pcm,embedded-shorten-v2.00")
     path.write_bytes(header + b"ajkg\x02" + np.random.default_rng(0).bytes(9000))
-    with pytest.raises(AioError, match=r"a\.wv1 is (not audio|cut off)"):
+    with pytest.raises(AioError, match=r"a\.wv1 is not audio that can be read.*Convert"):
         read_channels(str(path))
 
 
