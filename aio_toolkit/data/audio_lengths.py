@@ -74,15 +74,16 @@ def _wav_tells_length(file: BinaryIO, name: str) -> bool:
 def _sphere_tells_length(file: BinaryIO, name: str) -> bool:
     file.seek(0)
     text = file.read(1024).decode("latin-1")
+    start = re.match(r"NIST_1A\n *(\d+)\n", text)
     fields = dict(re.findall(r"^(\w+) -i (\d+)", text, re.MULTILINE))
-    size_of_header = text.split("\n")[1].strip()
-    wanted = ("sample_count", "channel_count", "sample_n_bytes")
-    if "shorten" in text or not size_of_header.isdecimal() or not fields.keys() >= set(wanted):
+    numbers = [int(fields.get(f, 0)) for f in ("sample_count", "channel_count", "sample_n_bytes")]
+    # What is no complete header, or packed by shorten, the decoders say better.
+    if start is None or "shorten" in text or not all(numbers):
         return True
-    promised, num_channels, num_bytes = (int(fields[field]) for field in wanted)
-    there = (file.seek(0, io.SEEK_END) - int(size_of_header)) // max(1, num_channels * num_bytes)
+    promised, num_channels, num_bytes = numbers
+    there = (file.seek(0, io.SEEK_END) - int(start[1])) // (num_channels * num_bytes)
     if there < promised:
-        raise cut_off(name, there, promised)
+        raise cut_off(name, max(0, there), promised)
     return True
 
 

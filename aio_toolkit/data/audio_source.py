@@ -102,6 +102,5 @@ def _open_file(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise AioError(
-            f"audio file {path} cannot be opened ({error.strerror}). Fix that."
-        ) from None
+        problem = f"audio file {path} cannot be opened ({error.strerror})"
+        raise AioError(f"{problem}. Make it readable, or fix the path.") from None

@@ -50,6 +50,8 @@ def read_wav_header(file: BinaryIO) -> WavHeader | None:
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
     opening = file.read(12)
+    if len(opening) < 12:
+        return None
     order = ">" if opening[:4] == b"RIFX" else "<"
     size_of_file = struct.unpack(f"{order}4xI4x", opening)[0] + 8
     format_, size64 = b"", None
@@ -60,8 +62,8 @@ def read_wav_header(file: BinaryIO) -> WavHeader | None:
             break
         if id == b"fmt ":
             format_ = file.read(min(size, 20))
-        if id == b"ds64":
-            size_of_file, size64 = struct.unpack("<QQ", file.read(16))
+        if id == b"ds64" and len(sizes := file.read(16)) == 16:
+            size_of_file, size64 = struct.unpack("<QQ", sizes)
             size_of_file += 8
         # Chunks begin at even places.
         file.seek(start + size + size % 2)
