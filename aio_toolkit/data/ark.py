@@ -12,10 +12,10 @@ from aio_toolkit.data.decoder import Decoder
 from aio_toolkit.errors import AioError
 
 # Kaldi appends the range of rows to some offsets: `file.ark:123[0:99]`.
-_ARK_OFFSET = re.compile(r"(?P<ark>.+):(?P<offset>\d+)(?P<range>\[[\d:,]*\])?")
+_ARK_OFFSET = re.compile(r"(?P<ark>.+):(?P<offset>\d+)(\[[\d:,]*\])?")
 # How recordings begin that stand in an archive as they would in a file; and the next one, behind
 # its key and a space.
-_FILE = re.compile(rb"(RIFF|RIFX|RF64).{4}WAVE|fLaC\x00", re.DOTALL)
+_FILE = re.compile(rb"(RIFF|RIFX|RF64).{4}WAVE|fLaC\x00|NIST_1A\n", re.DOTALL)
 _NEXT = re.compile(rb" (?:" + _FILE.pattern + rb")", re.DOTALL)
 
 

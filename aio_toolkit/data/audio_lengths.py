@@ -7,6 +7,8 @@ for all of an MP3 file.
 import functools
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from aio_toolkit.data.decoder import cut_off
@@ -44,18 +46,33 @@ def ogg_is_whole(source: str | BinaryIO) -> bool:
 
     How much is missing, nothing in the file tells.
     """
-    if isinstance(source, str):
-        with open(source, "rb") as file:
-            return ogg_is_whole(file)
-    here, end = source.tell(), source.seek(0, io.SEEK_END)
-    source.seek(max(0, end - 2 * _OGG_PAGE))
-    tail = source.read()
-    # Whoever reads the file goes on where it was.
-    source.seek(here)
+    with _beside(source) as file:
+        file.seek(max(0, file.seek(0, io.SEEK_END) - 2 * _OGG_PAGE))
+        tail = file.read()
     page = tail[tail.rfind(b"OggS") :]
     # A header of 27 bytes, the last of which counts the sizes that follow it.
     sizes = page[27 : 27 + page[26]] if len(page) > 26 else b""
     return len(page) > 26 and len(page) >= 27 + page[26] + sum(sizes)
+
+
+def sphere_samples(source: str | BinaryIO) -> int | None:
+    """Samples of a channel that a SPHERE header tells of, which libsndfile does not ask."""
+    with _beside(source) as file:
+        file.seek(0)
+        found = re.search(rb"^sample_count -i (\d+)$", file.read(1024), re.MULTILINE)
+    return None if found is None else int(found[1])
+
+
+@contextmanager
+def _beside(source: str | BinaryIO) -> Iterator[BinaryIO]:
+    """A file for a look that whoever reads it does not notice."""
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            yield file
+    else:
+        here = source.tell()
+        yield source
+        source.seek(here)
 
 
 def _wav_tells_length(file: BinaryIO, name: str) -> bool:
@@ -72,18 +89,18 @@ def _wav_tells_length(file: BinaryIO, name: str) -> bool:
 
 
 def _sphere_tells_length(file: BinaryIO, name: str) -> bool:
+    promised = sphere_samples(file)
     file.seek(0)
     text = file.read(1024).decode("latin-1")
     start = re.match(r"NIST_1A\n *(\d+)\n", text)
-    fields = dict(re.findall(r"^(\w+) -i (\d+)", text, re.MULTILINE))
-    numbers = [int(fields.get(f, 0)) for f in ("sample_count", "channel_count", "sample_n_bytes")]
+    fields = dict(re.findall(r"^(\w+) -i (\d+)$", text, re.MULTILINE))
+    block_size = int(fields.get("channel_count", 0)) * int(fields.get("sample_n_bytes", 0))
     # What is no complete header, or packed by shorten, the decoders say better.
-    if start is None or "shorten" in text or not all(numbers):
+    if promised is None or start is None or "shorten" in text or block_size == 0:
         return True
-    promised, num_channels, num_bytes = numbers
-    there = (file.seek(0, io.SEEK_END) - int(start[1])) // (num_channels * num_bytes)
+    there = max(0, file.seek(0, io.SEEK_END) - int(start[1])) // block_size
     if there < promised:
-        raise cut_off(name, max(0, there), promised)
+        raise cut_off(name, there, promised)
     return True
 
 

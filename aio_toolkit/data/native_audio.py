@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from aio_toolkit.data.audio_lengths import ogg_is_whole
+from aio_toolkit.data.audio_lengths import ogg_is_whole, sphere_samples
 from aio_toolkit.data.decoder import Decoder, cut_off, from_sample
 
 # What libsndfile calls the length of a FLAC file whose header does not tell it.
@@ -22,30 +22,30 @@ _JUMPS = re.compile("PCM_.*|FLOAT|DOUBLE|ULAW|ALAW")
 
 
 class NativeAudio(Decoder):
-    """A file that libsndfile has open."""
+    """A file that libsndfile has open, and of which the first `num_samples` count."""
 
-    def __init__(self, file: "_Sequential", name: str) -> None:
+    def __init__(self, file: "_Sequential", num_samples: int, name: str) -> None:
         self.sample_rate, self.num_channels = file.samplerate, file.channels
-        self.num_samples = file.frames
+        self.num_samples: int = num_samples
         self.may_hold_nan = file.subtype in ("FLOAT", "DOUBLE")
         self._file, self._name = file, name
 
     def pieces(self, size: int, start: int) -> Iterator[np.ndarray]:
         """Pieces of exactly that size, but for the last."""
         if _JUMPS.fullmatch(self._file.subtype):
-            return self._from(min(start, self._file.frames), size)
+            return self._from(min(start, self.num_samples), size)
         return from_sample(self._from(0, size), start)
 
     def ends_as_told(self) -> bool:
         """Whether the last sample can be read."""
         try:
-            self._file.seek(self._file.frames - 1)
+            self._file.seek(self.num_samples - 1)
             return len(self._file.read(1)) == 1
         except soundfile.LibsndfileError:
             return False
 
     def _from(self, start: int, size: int) -> Iterator[np.ndarray]:
-        left = self._file.frames - start
+        left = self.num_samples - start
         try:
             # Also to 0: MP3 is read to the bit as `soundfile.read` does it, which seeks first.
             self._file.seek(start)
@@ -59,7 +59,7 @@ class NativeAudio(Decoder):
         except soundfile.LibsndfileError:
             pass
         if left:
-            raise cut_off(self._name, self._file.tell(), self._file.frames)
+            raise cut_off(self._name, self._file.tell(), self.num_samples)
 
 
 class _Sequential(soundfile.SoundFile):
@@ -90,4 +90,9 @@ def open_native(source: str | BinaryIO, name: str) -> Iterator[NativeAudio | Non
     with _Sequential(source) as file:
         if file.format == "OGG" and not ogg_is_whole(source):
             raise cut_off(name, file.frames)
-        yield None if file.frames == _UNKNOWN else NativeAudio(file, name)
+        if file.frames == _UNKNOWN:
+            yield None
+            return
+        told = sphere_samples(source) if file.format == "NIST" else None
+        num_samples = file.frames if told is None else min(told, file.frames)
+        yield NativeAudio(file, num_samples, name)

@@ -28,10 +28,11 @@ def test_files_of_every_coding_stand_side_by_side(tmp_path, coding):
         np.testing.assert_array_equal(read_channels(spec)[0], samples_SC)
 
 
-def test_flac_stands_beside_flac(tmp_path):
-    content = odd_audio.coded("flac", "FLAC", "PCM_16")
+@pytest.mark.parametrize("kind", ["flac", "sphere", "rf64", "rifx", "ima_adpcm", "wavex"])
+def test_other_files_stand_side_by_side(tmp_path, kind):
+    content, samples_SC = odd_audio.KINDS[kind]()
     for spec in _ark(tmp_path, content, content):
-        np.testing.assert_array_equal(read_channels(spec)[0], odd_audio.reference(content))
+        np.testing.assert_array_equal(read_channels(spec)[0], samples_SC)
 
 
 def _streamed(form: bytes) -> bytes:

@@ -14,9 +14,7 @@ from aio_toolkit.errors import AioError
 
 # What stands in archives as it does in files.
 IN_ARCHIVES = [
-    kind
-    for kind in odd_audio.KINDS
-    if kind not in ("vorbis", "opus", "mp3", "aiff", "w64", "sphere", "sphere_shorten")
+    kind for kind in odd_audio.KINDS if kind not in ("vorbis", "opus", "mp3", "aiff", "w64")
 ]
 
 

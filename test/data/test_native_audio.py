@@ -94,6 +94,14 @@ def test_flac_without_a_length_is_none():
         assert decoder is None
 
 
+@pytest.mark.parametrize("kind", ["sphere", "wav_pcm24", "stereo_float", "flac", "vorbis"])
+def test_what_stands_behind_the_samples_is_not_read(kind):
+    content, samples_SC = odd_audio.KINDS[kind]()
+    with open_native(io.BytesIO(content + b"x" * 1001), "a") as decoder:
+        assert decoder.ends_as_told() and decoder.num_samples == len(samples_SC)
+        np.testing.assert_array_equal(np.concatenate(list(decoder.pieces(999, 0))), samples_SC)
+
+
 def test_only_floats_may_hold_nan():
     for coding in odd_audio.CODINGS:
         raw, _ = odd_audio.stored(coding)
