@@ -36,6 +36,8 @@ def tells_length(file: BinaryIO, name: str) -> bool:
         return _wav_tells_length(file, name)
     if head.startswith(b"NIST_1A"):
         return _sphere_tells_length(file, name)
+    if head.startswith(b"OggS"):
+        return _ogg_tells_length(file)
     if head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
         return _mp3_tells_length(file)
     return True
@@ -47,9 +49,7 @@ def ogg_is_whole(source: str | BinaryIO) -> bool:
     How much is missing, nothing in the file tells.
     """
     with _beside(source) as file:
-        file.seek(max(0, file.seek(0, io.SEEK_END) - 2 * _OGG_PAGE))
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
+        page = _last_ogg_page(file)
     # A header of 27 bytes, the last of which counts the sizes that follow it.
     sizes = page[27 : 27 + page[26]] if len(page) > 26 else b""
     return len(page) > 26 and len(page) >= 27 + page[26] + sum(sizes)
@@ -102,6 +102,21 @@ def _sphere_tells_length(file: BinaryIO, name: str) -> bool:
     if there < promised:
         raise cut_off(name, there, promised)
     return True
+
+
+def _ogg_tells_length(file: BinaryIO) -> bool:
+    """Whether it is one stream; of several behind each other libsndfile reads the first."""
+    serial = slice(14, 18)
+    last = _last_ogg_page(file)[serial]
+    file.seek(0)
+    return file.read(18)[serial] == last
+
+
+def _last_ogg_page(file: BinaryIO) -> bytes:
+    """What is there of the last page, and behind it."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - 2 * _OGG_PAGE))
+    tail = file.read()
+    return tail[tail.rfind(b"OggS") :]
 
 
 def _mp3_tells_length(file: BinaryIO) -> bool:

@@ -179,9 +179,59 @@ def test_an_ogg_is_whole_if_its_last_page_is():
     assert not ogg_is_whole(io.BytesIO(b""))
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"RIFF", b"RIFF....WAVE", b"NIST_1A\n", b"\xff\xfe", b"ID3"]
-)
+@pytest.mark.parametrize("kind", ["vorbis", "opus"])
+def test_ogg_of_two_streams_is_read_to_its_end(tmp_path, kind):
+    path, samples_SC = odd_audio.make(kind, tmp_path)
+    content = path.read_bytes()
+    # The second has another number, as in joined files, and the checksums that go with it.
+    pages = [page[:10] + b"\7\7\7\7" + page[14:] for page in content.split(b"OggS")[1:]]
+    path.write_bytes(content + b"".join(map(_ogg_page, pages)))
+    found_SC, rate = read_channels(str(path))
+    assert abs(len(found_SC) / rate - 2 * len(samples_SC) / odd_audio.RATE) < 0.1
+    assert read_header(str(path)).num_samples == len(found_SC)
+
+
+def _ogg_page(page: bytes) -> bytes:
+    """A page with its checksum, by long division."""
+    page = b"OggS" + page[:18] + bytes(4) + page[22:]
+    rest = 0
+    for byte in page:
+        rest ^= byte << 24
+        for _ in range(8):
+            rest = (rest << 1 ^ (0x04C11DB7 if rest >> 31 else 0)) & 0xFFFFFFFF
+    return page[:22] + struct.pack("<I", rest) + page[26:]
+
+
+def _outcome(read, path: str) -> int | str:
+    """How many samples, or what is wrong."""
+    try:
+        return read(path)
+    except AioError as error:
+        assert "\n" not in str(error)
+        return str(error)
+
+
+@pytest.mark.parametrize("kind", odd_audio.KINDS)
+def test_stage_1_says_of_damaged_files_what_stage_2_would(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    path, _ = odd_audio.make(kind, tmp_path)
+    content = path.read_bytes()
+    for number in range(12):
+        damaged = bytearray(content)
+        # A byte of the header, and every other time an early end.
+        damaged[int(rng.integers(0, 60))] = int(rng.integers(0, 256))
+        if number % 2:
+            del damaged[int(rng.integers(20, len(content))) :]
+        path.write_bytes(damaged)
+        header = _outcome(lambda path: read_header(path).num_samples, str(path))
+        assert header == _outcome(lambda path: len(read_channels(path)[0]), str(path)), number
+
+
+HARDLY = [b"", b"RIF", b"RIFF", b"RIFF....WAVE", b"NIST_1A\n", b"NIST_1Ajunk", b"\xff\xfe", b"ID3"]
+HARDLY += [b"OggS", b"RF64....WAVEds64" + bytes(9)]
+
+
+@pytest.mark.parametrize("content", HARDLY)
 def test_what_is_hardly_a_header_is_left_to_the_decoders(content):
     assert tells_length(io.BytesIO(content), "a") in (True, False)
     says = _error(read_channels, io.BytesIO(content))
