@@ -24,6 +24,7 @@ __all__ = [
     "AudioHeader",
     "AudioStream",
     "check_samples",
+    "count_samples",
     "is_ark_offset",
     "is_pipe",
     "open_audio",
@@ -184,12 +185,32 @@ def read_header(spec: str) -> AudioHeader | None:
     return _counted(spec, status.st_size, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=2**20)
-def _counted(path: str, size: int, changed: int) -> AudioHeader:
-    """What decoding a file of some size and time of change finds."""
-    with open_audio(path) as stream:
+def count_samples(spec: str, where: str = "") -> AudioHeader:
+    """What a header would say of a wave, by reading all of it, a block at a time.
+
+    Args:
+        spec: as in `read_audio`.
+        where: what error messages open with.
+
+    Raises:
+        AioError: as `read_audio`; so its samples hold no NaN.
+
+    >>> import tempfile
+    >>> from aio_toolkit.data.wav_writer import write_wav
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_wav(f"{folder}/a.wav", np.array([0.5, -0.25]), sample_rate=8000)
+    ...     count_samples(f"cat {folder}/a.wav |")
+    AudioHeader(num_samples=2, sample_rate=8000, may_hold_nan=False)
+    """
+    with open_audio(spec, where) as stream:
         num_samples = sum(len(block_SC) for block_SC in stream.blocks(_BLOCK))
         return AudioHeader(num_samples, stream.sample_rate, may_hold_nan=False)
+
+
+@functools.lru_cache(maxsize=2**20)
+def _counted(path: str, size: int, changed: int) -> AudioHeader:
+    """The count of a file as long as it has that size and time of change."""
+    return count_samples(path)
 
 
 def _size_of_all(stream: AudioStream) -> int:
