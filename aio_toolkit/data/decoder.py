@@ -55,8 +55,13 @@ def from_sample(pieces: Iterator[np.ndarray], start: int) -> Iterator[np.ndarray
         start = max(0, start - len(piece))
 
 
-def cut_off(name: str, there: int, promised: int | None = None) -> AioError:
-    """A file that ends too early, or is damaged there."""
+def cut_off(name: str, there: int | str, promised: int | None = None) -> AioError:
+    """A file that ends too early, or is damaged there.
+
+    >>> raise cut_off("a.wav", 12, promised=34)
+    Traceback (most recent call last):
+    aio_toolkit.errors.AioError: a.wav is cut off or damaged: 12 of 34 samples can be read. ...
+    """
     samples = f"{there} samples" if promised is None else f"{there} of {promised} samples"
     remedy = "Copy or make it again; to keep what is there, run: ffmpeg -i OLD NEW.wav"
     return AioError(f"{name} is cut off or damaged: {samples} can be read. {remedy}")

@@ -18,9 +18,9 @@ CONTAINERS = (
     "aac,ac3,amr,ape,asf,avi,caf,dsf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,"
     "mpegts,nistsphere,ogg,tta,w64,wav,wv"
 )
-# Containers that know how long their sound is, and by how many seconds they may be wrong: by what
-# codecs put before and behind it.
-_EXACT = {"nistsphere": 0.0, "mov,mp4,m4a,3gp,3g2,mj2": 0.2}
+# Containers that know how long their sound is; of these MP4 counts pauses, too, and FFmpeg finds by
+# itself that it was cut off.
+_TELLING, _EXACT = ("nistsphere", "mov,mp4,m4a,3gp,3g2,mj2"), "nistsphere"
 
 _Pieces = Iterator[tuple[np.ndarray, int]]
 
@@ -68,14 +68,14 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
     # Takes a fifth of a second, which most corpora need not spend.
     import av
 
-    done = promised = slack = 0
+    done, promised, exact = 0, None, False
     try:
         file.seek(0)
         with av.open(file, "r", options=options) as container:
             if not container.streams.audio:
                 raise AioError(f"{name} has no sound. Name another file.")
             stream = container.streams.audio[0]
-            promised, slack = _promised(container, stream)
+            promised, exact = _promised(container, stream), container.format.name == _EXACT
             # Interleaved floats, whatever the samples are; neither rate nor channels change.
             converter = av.AudioResampler(format="flt")
             for frame in container.decode(stream):
@@ -86,14 +86,13 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
     except (av.FFmpegError, ValueError):
         if done == 0:
             return
-        raise cut_off(name, done, promised or None) from None
-    if done < promised - slack:
+        raise cut_off(name, done, promised) from None
+    if exact and promised is not None and done < promised:
         raise cut_off(name, done, promised)
 
 
-def _promised(container: Any, stream: Any) -> tuple[int, int]:
-    """Samples that a container says it has, 0 if that is an estimate; and how wrong it may be."""
-    if container.format.name not in _EXACT or stream.duration is None:
-        return 0, 0
-    slack = round(_EXACT[container.format.name] * stream.rate)
-    return round(stream.duration * stream.time_base * stream.rate), slack
+def _promised(container: Any, stream: Any) -> int | None:
+    """Samples that a container says it has, where that is no estimate."""
+    if container.format.name not in _TELLING or stream.duration is None:
+        return None
+    return round(stream.duration * stream.time_base * stream.rate)

@@ -59,7 +59,10 @@ class NativeAudio(Decoder):
         except soundfile.LibsndfileError:
             pass
         if left:
-            raise cut_off(self._name, self._file.tell(), self.num_samples)
+            reached = self._file.tell()
+            # A jump that ended nowhere does not tell how much there is.
+            there = reached if reached >= start else f"less than {start}"
+            raise cut_off(self._name, there, self.num_samples)
 
 
 class _Sequential(soundfile.SoundFile):

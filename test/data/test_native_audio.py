@@ -88,6 +88,20 @@ def test_a_file_damaged_in_its_middle_is_told(tmp_path):
         list(decoder.pieces(1000, 0))
 
 
+@pytest.mark.parametrize(("start", "says"), [(1000, None), (8500, "less than 8500 of 9001")])
+def test_stretches_of_a_cut_file_are_there_or_told(tmp_path, start, says):
+    path = tmp_path / "a.flac"
+    flac = odd_audio.coded("flac", "FLAC", "PCM_16")
+    path.write_bytes(flac[: int(0.8 * len(flac))])
+    if says is None:
+        found_S = read_span(str(path), 8000, start, 200)
+        whole_SC = odd_audio.reference(flac)[start : start + 200]
+        np.testing.assert_allclose(found_S, whole_SC.mean(1), atol=1e-7)
+    else:
+        with pytest.raises(AioError, match=says):
+            read_span(str(path), 8000, start, 200)
+
+
 def test_flac_without_a_length_is_none():
     flac = odd_audio.coded("flac", "FLAC", "PCM_16")
     with open_native(io.BytesIO(odd_audio.without_length(flac)), "a") as decoder:
