@@ -34,8 +34,6 @@ def tells_length(file: BinaryIO, name: str) -> bool:
     head = file.read(12)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
         return _wav_tells_length(file, name)
-    if head.startswith(b"NIST_1A"):
-        return _sphere_tells_length(file, name)
     if head.startswith(b"OggS"):
         return _ogg_tells_length(file)
     if head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
@@ -55,12 +53,16 @@ def ogg_is_whole(source: str | BinaryIO) -> bool:
     return len(page) > 26 and len(page) >= 27 + page[26] + sum(sizes)
 
 
-def sphere_samples(source: str | BinaryIO) -> int | None:
-    """Samples of a channel that a SPHERE header tells of, which libsndfile does not ask."""
+def told_samples(source: str | BinaryIO) -> int | None:
+    """Samples of a channel that a SPHERE or AIFF header tells of, which libsndfile does not ask."""
     with _beside(source) as file:
         file.seek(0)
-        found = re.search(rb"^sample_count -i (\d+)$", file.read(1024), re.MULTILINE)
-    return None if found is None else int(found[1])
+        head = file.read(4096)
+    if head.startswith(b"NIST_1A"):
+        found = re.search(rb"^sample_count -i (\d+)$", head, re.MULTILINE)
+        return None if found is None else int(found[1])
+    found = re.match(rb"FORM.{4}AIFF.*?COMM.{6}(.{4})", head, re.DOTALL)
+    return None if found is None else int.from_bytes(found[1])
 
 
 @contextmanager
@@ -83,22 +85,6 @@ def _wav_tells_length(file: BinaryIO, name: str) -> bool:
     if header.num_bytes is None:
         return False
     promised, there = map(header.samples_in, (header.num_bytes, header.num_bytes_there))
-    if there < promised:
-        raise cut_off(name, there, promised)
-    return True
-
-
-def _sphere_tells_length(file: BinaryIO, name: str) -> bool:
-    promised = sphere_samples(file)
-    file.seek(0)
-    text = file.read(1024).decode("latin-1")
-    start = re.match(r"NIST_1A\n *(\d+)\n", text)
-    fields = dict(re.findall(r"^(\w+) -i (\d+)$", text, re.MULTILINE))
-    block_size = int(fields.get("channel_count", 0)) * int(fields.get("sample_n_bytes", 0))
-    # What is no complete header, or packed by shorten, the decoders say better.
-    if promised is None or start is None or "shorten" in text or block_size == 0:
-        return True
-    there = max(0, file.seek(0, io.SEEK_END) - int(start[1])) // block_size
     if there < promised:
         raise cut_off(name, there, promised)
     return True

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from aio_toolkit.data.audio_lengths import ogg_is_whole, sphere_samples
+from aio_toolkit.data.audio_lengths import ogg_is_whole, told_samples
 from aio_toolkit.data.decoder import Decoder, cut_off, from_sample
 
 # What libsndfile calls the length of a FLAC file whose header does not tell it.
@@ -96,6 +96,8 @@ def open_native(source: str | BinaryIO, name: str) -> Iterator[NativeAudio | Non
         if file.frames == _UNKNOWN:
             yield None
             return
-        told = sphere_samples(source) if file.format == "NIST" else None
-        num_samples = file.frames if told is None else min(told, file.frames)
-        yield NativeAudio(file, num_samples, name)
+        told = told_samples(source) if file.format in ("NIST", "AIFF") else None
+        if told is not None and told > file.frames:
+            raise cut_off(name, file.frames, told)
+        # None told, or 0, by what could not know it when it wrote the header.
+        yield NativeAudio(file, told or file.frames, name)

@@ -17,7 +17,7 @@ from aio_toolkit.errors import AioError
 KEPT = 0.7
 # Kinds of files that say how many samples they have, and those of `KEPT` of their bytes.
 TOLD = ["wav_pcm16", "wav_pcm24", "stereo_float", "wav_ulaw", "rf64", "rifx", "titles_before"]
-TOLD += ["ima_adpcm", "ms_adpcm", "wavex", "sphere", "sphere_shorten", "flac", "mp3"]
+TOLD += ["ima_adpcm", "ms_adpcm", "wavex", "sphere", "sphere_shorten", "flac", "mp3", "aiff"]
 
 
 def _cut(kind: str, folder) -> tuple[str, int]:

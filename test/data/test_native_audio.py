@@ -116,6 +116,14 @@ def test_what_stands_behind_the_samples_is_not_read(kind):
         np.testing.assert_array_equal(np.concatenate(list(decoder.pieces(999, 0))), samples_SC)
 
 
+def test_sphere_that_counts_no_samples_is_read_to_its_end():
+    content, samples_SC = odd_audio.KINDS["sphere"]()
+    streamed = content.replace(b"sample_count -i 2501", b"sample_count -i 0   ")
+    for header in (streamed, content.replace(b"sample_count", b"sample_kount")):
+        with open_native(io.BytesIO(header), "a") as decoder:
+            assert decoder.num_samples == len(samples_SC)
+
+
 def test_only_floats_may_hold_nan():
     for coding in odd_audio.CODINGS:
         raw, _ = odd_audio.stored(coding)
