@@ -41,6 +41,7 @@ UPWARD = {
 # Modules without a test of their own name, and the test that covers them.
 TESTED_IN = {
     "answers/audio_target.py": "answers/test_audio.py",
+    "data/decoder.py": "data/test_audio_stream.py",
     "data/layout.py": "data/test_datadir.py",
     "data/sources.py": "dump/test_tokenize.py",
     "data/tables.py": "data/test_datadir.py",

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from aio_toolkit.data.audio import read_audio, read_header
+from aio_toolkit.data.audio import count_samples, read_header
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.layout import WAVES, Layout, notice_unread
 from aio_toolkit.data.resampling import resampled_length
@@ -98,12 +98,9 @@ def _with_length(utterance: Utterance, lengths: Mapping[str, str], sample_rate: 
     if told is not None and told.isdecimal() and int(told) > 0:
         return dataclasses.replace(utterance, num_samples=int(told))
     try:
-        header = read_header(utterance.wav)
+        # A pipe or an archive tells its length when all of it is read.
+        header = read_header(utterance.wav) or count_samples(utterance.wav)
     except AioError as error:
         raise AioError(f"{utterance.id}: {error}") from None
-    if header is None:
-        # A pipe or an archive tells its length when all of it is read.
-        num_samples = len(read_audio(utterance.wav, sample_rate, utterance.id))
-    else:
-        num_samples = resampled_length(header.num_samples, header.sample_rate, sample_rate)
+    num_samples = resampled_length(header.num_samples, header.sample_rate, sample_rate)
     return dataclasses.replace(utterance, num_samples=num_samples)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from aio_toolkit.data.audio import read_audio, read_header
+from aio_toolkit.data.audio import count_samples, read_header
 from aio_toolkit.data.datadir import read_data_dir
 from aio_toolkit.data.resampling import notice_resampling, resampled_length
 from aio_toolkit.data.tables import Problems
@@ -63,7 +63,7 @@ def _checked_length(spec: str, sample_rate: int) -> int:
     header = read_header(spec)
     # Where there is no header, or one that does not rule NaN out, nothing but reading will tell.
     if header is None or header.may_hold_nan:
-        return len(read_audio(spec, sample_rate))
+        header = count_samples(spec)
     if header.sample_rate != sample_rate:
         notice_resampling(header.sample_rate, sample_rate)
     return resampled_length(header.num_samples, header.sample_rate, sample_rate)

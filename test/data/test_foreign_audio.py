@@ -6,8 +6,14 @@ import av
 import numpy as np
 import pytest
 
-from aio_toolkit.data.audio import read_audio, read_channels, read_header, read_span
-from aio_toolkit.data.foreign_audio import decode_foreign
+from aio_toolkit.data.audio import (
+    open_audio,
+    read_audio,
+    read_channels,
+    read_header,
+    read_span,
+)
+from aio_toolkit.data.foreign_audio import open_foreign
 from aio_toolkit.errors import AioError
 
 RATE, SIZE = 44100, 30000
@@ -66,6 +72,45 @@ def test_a_pipe_may_write_it_too(m4a):
     np.testing.assert_array_equal(read_audio(f"cat {m4a} |", 16000), read_audio(str(m4a), 16000))
 
 
+@pytest.mark.parametrize("size", [1000, 1024, 7777])
+def test_blocks_make_up_the_whole(m4a, size):
+    samples_SC, _ = read_channels(str(m4a))
+    with open_audio(str(m4a)) as stream:
+        assert (stream.sample_rate, stream.num_channels) == (RATE, 2)
+        for start in (0, 5000):
+            blocks = list(stream.blocks(size, start))
+            assert {len(block_SC) for block_SC in blocks[:-1]} == {size}
+            np.testing.assert_array_equal(np.concatenate(blocks), samples_SC[start:])
+
+
+def test_a_recording_that_was_cut_off_is_told(m4a, tmp_path):
+    """Its table of contents stands before the sound, as web servers want it."""
+    path = tmp_path / "a.m4a"
+    with (
+        av.open(str(m4a)) as old,
+        av.open(str(path), "w", options={"movflags": "faststart"}) as new,
+    ):
+        copied = new.add_stream_from_template(old.streams.audio[0])
+        for packet in old.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = copied
+                new.mux(packet)
+    assert len(read_channels(str(path))[0]) == len(read_channels(str(m4a))[0])
+    content = path.read_bytes()
+    for kept in range(len(content) // 2, len(content) // 2 + 200, 20):
+        path.write_bytes(content[:kept])
+        for read in (read_channels, read_header):
+            with pytest.raises(AioError, match=r"a\.m4a is cut off or damaged: \d+ of 3\d{4} samp"):
+                read(str(path))
+
+
+def test_a_file_whose_name_is_an_address_is_a_file(m4a, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "concat:b.m4a"
+    (tmp_path / name).write_bytes(m4a.read_bytes())
+    np.testing.assert_array_equal(read_channels(name)[0], read_channels(str(m4a))[0])
+
+
 def test_a_video_without_sound_is_told(silent_video):
     with pytest.raises(AioError, match=r"film.mp4 has no sound"):
         read_audio(str(silent_video), 16000)
@@ -83,10 +128,11 @@ def test_text_is_no_audio_and_opens_no_other_file(tmp_path, m4a, content):
     path = tmp_path / "a.wav"
     (tmp_path / "other.m4a").write_bytes(m4a.read_bytes())
     path.write_bytes(content.replace(b"{other}", b"other.m4a"))
-    assert decode_foreign(str(path), "a.wav") is None
+    with open(path, "rb") as file:
+        assert open_foreign(file, "a.wav") is None
     with pytest.raises(AioError, match=r"a.wav is not audio that can be read"):
         read_audio(str(path), 16000)
 
 
 def test_nothing_is_no_audio():
-    assert decode_foreign(io.BytesIO(b""), "nothing") is None
+    assert open_foreign(io.BytesIO(b""), "nothing") is None
