@@ -1,0 +1,190 @@
+"""A page in the browser to try a model: a recording in, its answer to hear, to see and to read."""
+
+import html
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aio_toolkit.errors import AioError
+from aio_toolkit.hub.cards import Card, Shown, line_of, read_within, show
+from aio_toolkit.hub.model import Model
+
+# Seconds that uploads and answers are kept, and from one look for older ones to the next.
+KEPT, EVERY = 1800, 60
+# Whoever would have to wait for more recordings than these is told to come back.
+MOST_WAITING = 8
+# Bytes of a minute: two channels of 32-bit samples at 48 kHz.
+BYTES_A_MINUTE = 60 * 2 * 4 * 48_000
+
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: auto !important; }
+"""
+
+
+def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
+    """Show the page until the process is told to end; then all that was uploaded is deleted.
+
+    Args:
+        model: a finished model.
+        host: address to listen at.
+        port: likewise.
+        max_minutes: length of the longest recording that is answered.
+
+    Raises:
+        AioError: gradio is not installed, or nobody can listen there.
+    """
+    with _own_folder(host):
+        gr = _gradio()
+        page = build(model, max_minutes)
+        try:
+            page.launch(
+                server_name=host,
+                server_port=port,
+                max_file_size=int(max_minutes * BYTES_A_MINUTE),
+                theme=gr.themes.Soft(),
+                css=CSS,
+                footer_links=[],
+                prevent_thread_lock=True,
+                quiet=True,
+                # Environment variables would decide what is not said here.
+                share=False,
+                ssr_mode=False,
+                mcp_server=False,
+                run_history=False,
+                enable_monitoring=False,
+            )
+        except OSError:
+            problem = f"cannot listen at {host}, port {port}: it is taken, or not of this machine"
+            raise AioError(f"{problem}. Choose others: --host, --port.") from None
+        print(f"The page is at {page.local_url} until Ctrl-C ends it.", flush=True)
+        page.block_thread()
+
+
+def build(model: Model, max_minutes: float) -> Any:
+    """The page of a model, a `gradio.Blocks`.
+
+    Raises:
+        AioError: gradio is not installed, or the model answers no recordings.
+    """
+    gr = _gradio()
+    # Some tasks hear more than a recording.
+    tasks = [task for task in model.tasks.values() if not task.inputs]
+    if not tasks:
+        problem = "all tasks of this model hear more than a recording"
+        raise AioError(f"{problem}. Decode a data dir instead (aio_toolkit.bin.decode).")
+
+    deletion = EVERY, KEPT
+    with gr.Blocks(title="aio_toolkit", analytics_enabled=False, delete_cache=deletion) as page:
+        gr.Markdown("# All-In-One audio")
+        with gr.Row():
+            recording = gr.Audio(type="filepath", label="recording")
+            with gr.Column():
+                choices = [(task.title, task.name) for task in tasks]
+                task = gr.Radio(choices, value=tasks[0].name, label="task")
+                button = gr.Button("Answer", variant="primary")
+        # The recording, its sources, and the rest.
+        slots = _Slots(gr, 2 + max(len(task.targets) for task in tasks))
+
+        def on_click(path: str | None, name: str) -> list[Any]:
+            try:
+                return slots.filled(answer(model, path, name, max_minutes))
+            except AioError as error:
+                message = html.escape(str(error))
+                raise gr.Error(message, duration=None, print_exception=False) from None
+
+        button.click(on_click, [recording, task], slots.all, api_visibility="private")
+    # One at a time: two models at work would be slower than one after the other.
+    page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
+    return page
+
+
+def answer(model: Model, path: str | None, task: str, max_minutes: float) -> Shown:
+    """What is shown of the answer to an uploaded recording.
+
+    Raises:
+        AioError: there is none, it is too long, or it cannot be read.
+    """
+    if path is None:
+        raise AioError("there is no recording yet. Record one, or drop a file.")
+    try:
+        recording = read_within(Path(path), max_minutes)
+        return show(recording, model.answerer(task).answer(recording))
+    except AioError as error:
+        raise AioError(line_of(error, Path(path))) from None
+
+
+class _Slots:
+    """Places on the page for an answer, as many as the longest needs; others are hidden.
+
+    Attributes:
+        all: every component that an answer changes.
+    """
+
+    def __init__(self, gr: Any, num_cards: int):
+        self._gr = gr
+        self._sentence = gr.Textbox(label="text", visible=False, buttons=["copy"])
+        self._words = gr.Dataframe(headers=["word", "from", "to"], label="words", visible=False)
+        self._cards = []
+        with gr.Row():
+            for _ in range(num_cards):
+                with gr.Column(visible=False, min_width=320) as column:
+                    sound = gr.Audio(interactive=False)
+                    picture = gr.Image(interactive=False)
+                self._cards.append((column, sound, picture))
+        self.all = [self._sentence, self._words, *(part for card in self._cards for part in card)]
+
+    def filled(self, shown: Shown) -> list[Any]:
+        """What every component becomes."""
+        gr = self._gr
+        rows = [[w.text, f"{w.start:.2f}", f"{w.end:.2f}"] for w in shown.words]
+        made = [
+            gr.Textbox(shown.sentence, visible=bool(shown.sentence)),
+            gr.Dataframe(rows, visible=bool(rows)),
+        ]
+        for place in range(len(self._cards)):
+            card = shown.cards[place] if place < len(shown.cards) else None
+            made += self._card(card)
+        return made
+
+    def _card(self, card: Card | None) -> list[Any]:
+        gr = self._gr
+        if card is None:
+            return [gr.Column(visible=False), gr.Audio(None), gr.Image(None)]
+        return [
+            gr.Column(visible=True),
+            gr.Audio((card.rate, card.wave_SC), label=card.title),
+            gr.Image(card.picture, label=card.title),
+        ]
+
+
+def _gradio() -> Any:
+    """The module, which takes seconds to import."""
+    try:
+        import gradio
+    except ImportError:
+        remedy = 'Install it: pip install "aio_toolkit[demo]".'
+        raise AioError(f"the page needs the package gradio. {remedy}") from None
+    return gradio
+
+
+@contextmanager
+def _own_folder(host: str) -> Iterator[None]:
+    """Have gradio keep files in a folder that goes when the page does, and call nobody."""
+    # Otherwise a process that is told to end leaves the folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with TemporaryDirectory(prefix="aio_page_") as folder:
+        os.environ |= {
+            "GRADIO_TEMP_DIR": folder,
+            "GRADIO_EXAMPLES_CACHE": f"{folder}/examples",
+            "GRADIO_ALLOWED_PATHS": "",
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            # gradio asks itself whether it is there.
+            "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), "localhost", host])),
+        }
+        yield
