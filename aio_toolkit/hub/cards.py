@@ -44,11 +44,13 @@ class Shown:
     """All that is shown of an answer.
 
     Attributes:
+        title: of the task.
         sentence: what it says; empty where it says nothing but sounds.
         words: when each word is said.
         cards: the recording, then each source.
     """
 
+    title: str
     sentence: str
     words: Sequence[Word]
     cards: Sequence[Card]
@@ -77,14 +79,14 @@ def _check_length(path: Path, seconds: float | None, max_minutes: float) -> None
         raise AioError(f"{found}. Cut it, or start the page with a larger --max_minutes.")
 
 
-def show(recording: Recording, answer: Any) -> Shown:
+def show(title: str, recording: Recording, answer: Any) -> Shown:
     """Whatever a model answers, as things to hear, see and read.
 
     Sources and recording have one gain and one scale, so that they can be compared.
 
     >>> wave_CS = np.ones((1, 800), np.float32)
     >>> answer = AudioAnswer("enh", 8000, {"speech": wave_CS / 2}, rest=wave_CS / 2)
-    >>> shown = show(Recording(wave_CS, 8000, "a.wav"), answer)
+    >>> shown = show("enhancement", Recording(wave_CS, 8000, "a.wav"), answer)
     >>> [card.title for card in shown.cards]
     ['a.wav', 'speech', 'rest']
     """
@@ -101,14 +103,14 @@ def show(recording: Recording, answer: Any) -> Shown:
     gain = 1 / max(1.0, *(float(np.abs(wave_CS).max()) for _, wave_CS in waves))
     cards = [
         Card(
-            title,
+            name,
             recording.rate,
             wave_SC=np.rint(wave_CS.T * gain * np.iinfo(np.int16).max).astype(np.int16),
             picture=draw(wave_CS, recording.rate, scale, words),
         )
-        for title, wave_CS in waves
+        for name, wave_CS in waves
     ]
-    return Shown(sentence, words, cards)
+    return Shown(title, sentence, words, cards)
 
 
 def line_of(error: AioError, path: Path) -> str:

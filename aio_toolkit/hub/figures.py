@@ -85,6 +85,24 @@ def levels(wave_CS: np.ndarray, rate: int) -> np.ndarray:
     return 10 * np.log10(np.maximum(power_FX, SILENCE))
 
 
+def places(words: Sequence[Word], seconds: float) -> list[float]:
+    """Where at most `MOST_WORDS` words are written, in seconds from the left.
+
+    Each is at its start, or beside it where its neighbours or the edge leave no room there.
+
+    >>> words = [Word("the", 0.0, 0.1), Word("dog", 0.1, 0.2), Word("sits", 13.9, 14.0)]
+    >>> places(words, seconds=14.0)
+    [0.0, 1.0, 13.0]
+    """
+    room = seconds / MOST_WORDS
+    found: list[float] = []
+    for before, word in enumerate(words):
+        first = found[-1] + room if found else 0.0
+        last = seconds - (len(words) - before) * room
+        found.append(min(max(word.start, first), last))
+    return found
+
+
 def draw(wave_CS: np.ndarray, rate: int, scale: Scale, words: Sequence[Word] = ()) -> np.ndarray:
     """A picture (H, W, 4) of a wave, red, green, blue and opacity from 0 to 255.
 
@@ -98,7 +116,7 @@ def draw(wave_CS: np.ndarray, rate: int, scale: Scale, words: Sequence[Word] = (
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, 3.2), dpi=160, layout="constrained", facecolor="none")
+    figure = Figure(figsize=(4.2, 2.6), dpi=200, layout="constrained", facecolor="none")
     canvas = FigureCanvasAgg(figure)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
     seconds = wave_CS.shape[-1] / rate
@@ -125,17 +143,19 @@ def _draw_wave(axis: Any, wave_CS: np.ndarray, seconds: float, scale: Scale) -> 
 def _draw_words(axis: Any, words: Sequence[Word]) -> None:
     for word in words:
         axis.axvspan(word.start, word.end, color=INK, alpha=0.25, linewidth=0)
-    if len(words) <= MOST_WORDS:
-        for word in words:
-            axis.text(
-                (word.start + word.end) / 2,
-                1.04,
-                word.text,
-                transform=axis.get_xaxis_transform(),
-                color=INK,
-                rotation=35,
-                rotation_mode="anchor",
-            )
+    if len(words) > MOST_WORDS:
+        return
+    _, seconds = axis.get_xlim()
+    for word, place in zip(words, places(words, seconds), strict=True):
+        axis.text(
+            place,
+            1.04,
+            word.text,
+            transform=axis.get_xaxis_transform(),
+            color=INK,
+            rotation=35,
+            rotation_mode="anchor",
+        )
 
 
 def _draw_levels(

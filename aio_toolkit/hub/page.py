@@ -1,6 +1,7 @@
 """A page in the browser to try a model: a recording in, its answer to hear, to see and to read."""
 
 import html
+import itertools
 import os
 import signal
 import sys
@@ -21,8 +22,18 @@ MOST_WAITING = 8
 # Bytes of a minute: two channels of 32-bit samples at 48 kHz.
 BYTES_A_MINUTE = 60 * 2 * 4 * 48_000
 
+HEAD = """# All-In-One audio
+Record something or drop a file of up to {minutes:g} minutes, choose a task, press Answer.
+Recordings stay on the machine that answers them, for {kept} minutes at the most.
+"""
+# Columns as wide as each other, as many as there is room for; one on a phone.
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: auto !important; }
+.answer {
+  display: grid !important;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
+}
+.answer .card { gap: 0 !important; }
 """
 
 
@@ -46,7 +57,8 @@ def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
                 server_name=host,
                 server_port=port,
                 max_file_size=int(max_minutes * BYTES_A_MINUTE),
-                theme=gr.themes.Soft(),
+                # A font that comes with gradio: others would be fetched from elsewhere.
+                theme=gr.themes.Soft(font=[gr.themes.LocalFont("IBM Plex Sans"), "sans-serif"]),
                 css=CSS,
                 footer_links=[],
                 prevent_thread_lock=True,
@@ -80,9 +92,9 @@ def build(model: Model, max_minutes: float) -> Any:
 
     deletion = EVERY, KEPT
     with gr.Blocks(title="aio_toolkit", analytics_enabled=False, delete_cache=deletion) as page:
-        gr.Markdown("# All-In-One audio")
+        gr.Markdown(HEAD.format(minutes=max_minutes, kept=KEPT // 60))
         with gr.Row():
-            recording = gr.Audio(type="filepath", label="recording")
+            recording = gr.Audio(type="filepath", label="recording", buttons=[])
             with gr.Column():
                 choices = [(task.title, task.name) for task in tasks]
                 task = gr.Radio(choices, value=tasks[0].name, label="task")
@@ -113,7 +125,8 @@ def answer(model: Model, path: str | None, task: str, max_minutes: float) -> Sho
         raise AioError("there is no recording yet. Record one, or drop a file.")
     try:
         recording = read_within(Path(path), max_minutes)
-        return show(recording, model.answerer(task).answer(recording))
+        answer = model.answerer(task).answer(recording)
+        return show(model.tasks[task].title, recording, answer)
     except AioError as error:
         raise AioError(line_of(error, Path(path))) from None
 
@@ -127,39 +140,41 @@ class _Slots:
 
     def __init__(self, gr: Any, num_cards: int):
         self._gr = gr
-        self._sentence = gr.Textbox(label="text", visible=False, buttons=["copy"])
-        self._words = gr.Dataframe(headers=["word", "from", "to"], label="words", visible=False)
-        self._cards = []
-        with gr.Row():
-            for _ in range(num_cards):
-                with gr.Column(visible=False, min_width=320) as column:
-                    sound = gr.Audio(interactive=False)
-                    picture = gr.Image(interactive=False)
-                self._cards.append((column, sound, picture))
-        self.all = [self._sentence, self._words, *(part for card in self._cards for part in card)]
+        self._task = gr.Markdown()
+        with gr.Row(elem_classes="answer"):
+            self._cards = [self._empty_card() for _ in range(num_cards)]
+            with gr.Column(visible=False) as self._text:
+                self._sentence = gr.Textbox(label="text", buttons=["copy"])
+                self._words = gr.Dataframe(headers=["word", "from (s)", "to (s)"], label="words")
+        card_parts = [part for card in self._cards for part in card]
+        self.all = [self._task, *card_parts, self._text, self._sentence, self._words]
+
+    def _empty_card(self) -> tuple[Any, Any, Any]:
+        gr = self._gr
+        # The player's own waveform would be as high for soft sources as for loud ones.
+        plain = gr.WaveformOptions(show_recording_waveform=False)
+        with gr.Column(visible=False, elem_classes="card") as column:
+            sound = gr.Audio(interactive=False, waveform_options=plain, buttons=["download"])
+            picture = gr.Image(interactive=False, show_label=False, buttons=[])
+        return column, sound, picture
 
     def filled(self, shown: Shown) -> list[Any]:
         """What every component becomes."""
         gr = self._gr
         rows = [[w.text, f"{w.start:.2f}", f"{w.end:.2f}"] for w in shown.words]
-        made = [
-            gr.Textbox(shown.sentence, visible=bool(shown.sentence)),
-            gr.Dataframe(rows, visible=bool(rows)),
-        ]
-        for place in range(len(self._cards)):
-            card = shown.cards[place] if place < len(shown.cards) else None
+        made = [f"## {shown.title}"]
+        for _, card in itertools.zip_longest(self._cards, shown.cards):
             made += self._card(card)
-        return made
+        text = gr.Column(visible=bool(shown.sentence))
+        return [*made, text, shown.sentence, gr.Dataframe(rows, visible=bool(rows))]
 
     def _card(self, card: Card | None) -> list[Any]:
         gr = self._gr
         if card is None:
-            return [gr.Column(visible=False), gr.Audio(None), gr.Image(None)]
-        return [
-            gr.Column(visible=True),
-            gr.Audio((card.rate, card.wave_SC), label=card.title),
-            gr.Image(card.picture, label=card.title),
-        ]
+            return [gr.Column(visible=False), None, None]
+        sound = gr.Audio((card.rate, card.wave_SC), label=card.title)
+        picture = gr.Image(card.picture, alt_text=f"wave and spectrogram of {card.title}")
+        return [gr.Column(visible=True), sound, picture]
 
 
 def _gradio() -> Any:
