@@ -75,7 +75,7 @@ def read_within(path: Path, max_minutes: float) -> Recording:
 
 def _check_length(path: Path, seconds: float | None, max_minutes: float) -> None:
     if seconds is not None and seconds > 60 * max_minutes:
-        found = f"{path} lasts {seconds / 60:.1f} minutes, more than the {max_minutes:g} allowed"
+        found = f"{path} lasts {seconds:.1f} s, and {60 * max_minutes:g} s are the most here"
         raise AioError(f"{found}. Cut it, or start the page with a larger --max_minutes.")
 
 

@@ -124,6 +124,7 @@ def draw(wave_CS: np.ndarray, rate: int, scale: Scale, words: Sequence[Word] = (
     _draw_words(top, words)
     _draw_levels(bottom, levels(wave_CS, rate), (0, seconds, 0, rate / 2000), scale)
     for axis in (top, bottom):
+        axis.set_facecolor("none")
         axis.spines[:].set_visible(False)
         axis.tick_params(colors=INK, labelsize="small")
     canvas.draw()

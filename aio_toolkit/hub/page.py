@@ -49,6 +49,10 @@ def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
     Raises:
         AioError: gradio is not installed, or nobody can listen there.
     """
+    problem = f"cannot listen at {host}, port {port}: it is taken, or not of this machine"
+    refusal = AioError(f"{problem}. Choose others: --host, --port.")
+    if not 0 < port < 2**16:
+        raise refusal
     with _own_folder(host):
         gr = _gradio()
         page = build(model, max_minutes)
@@ -57,8 +61,7 @@ def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
                 server_name=host,
                 server_port=port,
                 max_file_size=int(max_minutes * BYTES_A_MINUTE),
-                # A font that comes with gradio: others would be fetched from elsewhere.
-                theme=gr.themes.Soft(font=[gr.themes.LocalFont("IBM Plex Sans"), "sans-serif"]),
+                theme=_theme(gr),
                 css=CSS,
                 footer_links=[],
                 prevent_thread_lock=True,
@@ -71,8 +74,7 @@ def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
                 enable_monitoring=False,
             )
         except OSError:
-            problem = f"cannot listen at {host}, port {port}: it is taken, or not of this machine"
-            raise AioError(f"{problem}. Choose others: --host, --port.") from None
+            raise refusal from None
         print(f"The page is at {page.local_url} until Ctrl-C ends it.", flush=True)
         page.block_thread()
 
@@ -83,13 +85,13 @@ def build(model: Model, max_minutes: float) -> Any:
     Raises:
         AioError: gradio is not installed, or the model answers no recordings.
     """
-    gr = _gradio()
     # Some tasks hear more than a recording.
     tasks = [task for task in model.tasks.values() if not task.inputs]
     if not tasks:
         problem = "all tasks of this model hear more than a recording"
         raise AioError(f"{problem}. Decode a data dir instead (aio_toolkit.bin.decode).")
 
+    gr = _gradio()
     deletion = EVERY, KEPT
     with gr.Blocks(title="aio_toolkit", analytics_enabled=False, delete_cache=deletion) as page:
         gr.Markdown(HEAD.format(minutes=max_minutes, kept=KEPT // 60))
@@ -177,6 +179,12 @@ class _Slots:
         return [gr.Column(visible=True), sound, picture]
 
 
+def _theme(gr: Any) -> Any:
+    # A font that comes with gradio: others would be fetched from elsewhere.
+    font = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600))
+    return gr.themes.Soft(font=[font, "system-ui", "sans-serif"])
+
+
 def _gradio() -> Any:
     """The module, which takes seconds to import."""
     try:
@@ -193,13 +201,14 @@ def _own_folder(host: str) -> Iterator[None]:
     # Otherwise a process that is told to end leaves the folder.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with TemporaryDirectory(prefix="aio_page_") as folder:
-        os.environ |= {
-            "GRADIO_TEMP_DIR": folder,
-            "GRADIO_EXAMPLES_CACHE": f"{folder}/examples",
-            "GRADIO_ALLOWED_PATHS": "",
-            "GRADIO_ANALYTICS_ENABLED": "False",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            # gradio asks itself whether it is there.
-            "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), "localhost", host])),
-        }
+        # gradio asks itself whether it is there.
+        direct = [os.environ.get("no_proxy", ""), "localhost", host]
+        os.environ.update(
+            GRADIO_TEMP_DIR=folder,
+            GRADIO_EXAMPLES_CACHE=f"{folder}/examples",
+            GRADIO_ALLOWED_PATHS="",
+            GRADIO_ANALYTICS_ENABLED="False",
+            HF_HUB_DISABLE_TELEMETRY="1",
+            no_proxy=",".join(filter(None, direct)),
+        )
         yield
