@@ -41,7 +41,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Shown:
-    """All that is shown of an answer.
+    """All that is shown of an answer; by default, nothing.
 
     Attributes:
         title: of the task.
@@ -50,10 +50,10 @@ class Shown:
         cards: the recording, then each source.
     """
 
-    title: str
-    sentence: str
-    words: Sequence[Word]
-    cards: Sequence[Card]
+    title: str = ""
+    sentence: str = ""
+    words: Sequence[Word] = ()
+    cards: Sequence[Card] = ()
 
 
 def read_within(path: Path, max_minutes: float) -> Recording:

@@ -24,8 +24,9 @@ BYTES_A_MINUTE = 60 * 2 * 4 * 48_000
 
 HEAD = """# All-In-One audio
 Record something or drop a file of up to {minutes:g} minutes, choose a task, press Answer.
-Recordings stay on the machine that answers them, for {kept} minutes at the most.
+Recordings stay on the machine that answers them and are deleted after {kept} minutes.
 """
+FONT, FONT_MONO = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
 # Columns as wide as each other, as many as there is room for; one on a phone.
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: auto !important; }
@@ -61,7 +62,8 @@ def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
                 server_name=host,
                 server_port=port,
                 max_file_size=int(max_minutes * BYTES_A_MINUTE),
-                theme=_theme(gr),
+                # Fonts of the system: none is fetched from elsewhere.
+                theme=gr.themes.Soft(font=FONT, font_mono=FONT_MONO),
                 css=CSS,
                 footer_links=[],
                 prevent_thread_lock=True,
@@ -108,8 +110,9 @@ def build(model: Model, max_minutes: float) -> Any:
             try:
                 return slots.filled(answer(model, path, name, max_minutes))
             except AioError as error:
-                message = html.escape(str(error))
-                raise gr.Error(message, duration=None, print_exception=False) from None
+                # An error of gradio's own kind would cover every part of the answer before.
+                gr.Warning(html.escape(str(error)), duration=None, title="No answer")
+                return slots.filled(Shown())
 
         button.click(on_click, [recording, task], slots.all, api_visibility="private")
     # One at a time: two models at work would be slower than one after the other.
@@ -164,7 +167,7 @@ class _Slots:
         """What every component becomes."""
         gr = self._gr
         rows = [[w.text, f"{w.start:.2f}", f"{w.end:.2f}"] for w in shown.words]
-        made = [f"## {shown.title}"]
+        made = [f"## {shown.title}" if shown.title else None]
         for _, card in itertools.zip_longest(self._cards, shown.cards):
             made += self._card(card)
         text = gr.Column(visible=bool(shown.sentence))
@@ -177,12 +180,6 @@ class _Slots:
         sound = gr.Audio((card.rate, card.wave_SC), label=card.title)
         picture = gr.Image(card.picture, alt_text=f"wave and spectrogram of {card.title}")
         return [gr.Column(visible=True), sound, picture]
-
-
-def _theme(gr: Any) -> Any:
-    # A font that comes with gradio: others would be fetched from elsewhere.
-    font = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 600))
-    return gr.themes.Soft(font=[font, "system-ui", "sans-serif"])
 
 
 def _gradio() -> Any:

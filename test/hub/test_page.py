@@ -154,13 +154,17 @@ def test_words_stand_beside_the_recording(gr, model, recording, monkeypatch):
     assert made[-1].visible == bool(rows)
 
 
-def test_a_problem_is_a_line_without_tags(gr, model, tmp_path):
+def test_a_problem_is_a_line_without_tags_and_clears_the_answer(gr, model, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(gr, "Warning", lambda message, **how: told.append((message, how)))
     (tmp_path / "<b>.wav").write_text("not a sound")
-    function = clicked(page.build(model, max_minutes=1))
-    with pytest.raises(gr.Error) as told:
-        function.fn(str(tmp_path / "<b>.wav"), "asr")
-    assert told.value.message.startswith("&lt;b&gt;.wav is not audio")
-    assert not told.value.print_exception
+    made = clicked(page.build(model, max_minutes=1)).fn(str(tmp_path / "<b>.wav"), "asr")
+    ((message, how),) = told
+    assert message.startswith("&lt;b&gt;.wav is not audio")
+    # It stays until it is read.
+    assert how["duration"] is None
+    assert not any(visible(made, gr.Column))
+    assert not made[0]
 
 
 def test_a_player_gets_the_samples_as_they_are(gr, tmp_path, monkeypatch):
