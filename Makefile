@@ -19,7 +19,7 @@ test: setup  ## run the tests
 
 test-page: setup  ## test the page of `aio-toolkit demo`, in chromium where the machine has it
 	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-demo.txt -r tools/requirements-browser.txt
-	@$(PYTHON_OF_VENV) -m pytest test/hub/test_page.py test/hub/test_page_in_browser.py
+	@$(PYTHON_OF_VENV) -m pytest test/hub/test_page.py test/hub/test_server.py test/hub/test_page_in_browser.py
 
 test-all: lint test-page  ## lint, all tests, and whether the tests notice broken code; an hour or two
 	@$(PYTHON_OF_VENV) -m pytest

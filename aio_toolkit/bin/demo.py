@@ -29,7 +29,7 @@ def main() -> None:
     """Show the page until it is interrupted."""
     args = parse(build_parser())
     from aio_toolkit.hub.model import Model
-    from aio_toolkit.hub.page import serve
+    from aio_toolkit.hub.server import serve
 
     serve(Model(args.model, args.device), args.host, args.port, args.max_minutes)
 

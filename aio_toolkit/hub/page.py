@@ -2,13 +2,7 @@
 
 import html
 import itertools
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from aio_toolkit.errors import AioError
@@ -19,66 +13,10 @@ from aio_toolkit.hub.model import Model
 KEPT, EVERY = 1800, 60
 # Whoever would have to wait for more recordings than these is told to come back.
 MOST_WAITING = 8
-# Bytes of a minute: two channels of 32-bit samples at 48 kHz.
-BYTES_A_MINUTE = 60 * 2 * 4 * 48_000
-
 HEAD = """# All-In-One audio
-Record something or drop a file of up to {minutes:g} minutes, choose a task, press Answer.
-Recordings stay on the machine that answers them and are deleted after {kept} minutes.
+Record or drop a sound of up to {minutes:g} minutes, choose a task, press Answer.
+Nothing is passed on; all is deleted after {kept} minutes.
 """
-FONT, FONT_MONO = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
-# Columns as wide as each other, as many as there is room for; one on a phone.
-CSS = """
-.gradio-container { max-width: 1240px !important; margin: auto !important; }
-.answer {
-  display: grid !important;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
-}
-.answer .card { gap: 0 !important; }
-"""
-
-
-def serve(model: Model, host: str, port: int, max_minutes: float) -> None:
-    """Show the page until the process is told to end; then all that was uploaded is deleted.
-
-    Args:
-        model: a finished model.
-        host: address to listen at.
-        port: likewise.
-        max_minutes: length of the longest recording that is answered.
-
-    Raises:
-        AioError: gradio is not installed, or nobody can listen there.
-    """
-    problem = f"cannot listen at {host}, port {port}: it is taken, or not of this machine"
-    refusal = AioError(f"{problem}. Choose others: --host, --port.")
-    if not 0 < port < 2**16:
-        raise refusal
-    with _own_folder(host):
-        gr = _gradio()
-        page = build(model, max_minutes)
-        try:
-            page.launch(
-                server_name=host,
-                server_port=port,
-                max_file_size=int(max_minutes * BYTES_A_MINUTE),
-                # Fonts of the system: none is fetched from elsewhere.
-                theme=gr.themes.Soft(font=FONT, font_mono=FONT_MONO),
-                css=CSS,
-                footer_links=[],
-                prevent_thread_lock=True,
-                quiet=True,
-                # Environment variables would decide what is not said here.
-                share=False,
-                ssr_mode=False,
-                mcp_server=False,
-                run_history=False,
-                enable_monitoring=False,
-            )
-        except OSError:
-            raise refusal from None
-        print(f"The page is at {page.local_url} until Ctrl-C ends it.", flush=True)
-        page.block_thread()
 
 
 def build(model: Model, max_minutes: float) -> Any:
@@ -93,7 +31,7 @@ def build(model: Model, max_minutes: float) -> Any:
         problem = "all tasks of this model hear more than a recording"
         raise AioError(f"{problem}. Decode a data dir instead (aio_toolkit.bin.decode).")
 
-    gr = _gradio()
+    gr = gradio()
     deletion = EVERY, KEPT
     with gr.Blocks(title="aio_toolkit", analytics_enabled=False, delete_cache=deletion) as page:
         gr.Markdown(HEAD.format(minutes=max_minutes, kept=KEPT // 60))
@@ -114,7 +52,14 @@ def build(model: Model, max_minutes: float) -> Any:
                 gr.Warning(html.escape(str(error)), duration=None, title="No answer")
                 return slots.filled(Shown())
 
-        button.click(on_click, [recording, task], slots.all, api_visibility="private")
+        button.click(
+            on_click,
+            [recording, task],
+            slots.all,
+            api_visibility="private",
+            # The places of the answer are not there yet.
+            show_progress_on=task,
+        )
     # One at a time: two models at work would be slower than one after the other.
     page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
     return page
@@ -182,30 +127,15 @@ class _Slots:
         return [gr.Column(visible=True), sound, picture]
 
 
-def _gradio() -> Any:
-    """The module, which takes seconds to import."""
+def gradio() -> Any:
+    """The module, which takes seconds to import.
+
+    Raises:
+        AioError: it is not installed.
+    """
     try:
-        import gradio
+        import gradio as module
     except ImportError:
         remedy = 'Install it: pip install "aio_toolkit[demo]".'
         raise AioError(f"the page needs the package gradio. {remedy}") from None
-    return gradio
-
-
-@contextmanager
-def _own_folder(host: str) -> Iterator[None]:
-    """Have gradio keep files in a folder that goes when the page does, and call nobody."""
-    # Otherwise a process that is told to end leaves the folder.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with TemporaryDirectory(prefix="aio_page_") as folder:
-        # gradio asks itself whether it is there.
-        direct = [os.environ.get("no_proxy", ""), "localhost", host]
-        os.environ.update(
-            GRADIO_TEMP_DIR=folder,
-            GRADIO_EXAMPLES_CACHE=f"{folder}/examples",
-            GRADIO_ALLOWED_PATHS="",
-            GRADIO_ANALYTICS_ENABLED="False",
-            HF_HUB_DISABLE_TELEMETRY="1",
-            no_proxy=",".join(filter(None, direct)),
-        )
-        yield
+    return module

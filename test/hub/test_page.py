@@ -1,11 +1,6 @@
 """The page without a browser: what it is made of, what it answers, what it keeps to itself."""
 
-import json
-import os
-import socket
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from page_server import free_port, serving
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.hub import page
@@ -63,25 +57,6 @@ def test_a_model_all_of_whose_tasks_hear_more_has_no_page(model):
     task = replace(model.tasks["enh"], inputs=("enrolment",))
     with pytest.raises(AioError, match="all tasks of this model hear more than a recording"):
         page.build(SimpleNamespace(tasks={"enh": task}), max_minutes=1)
-
-
-@pytest.mark.parametrize("port", [-1, 0, 65536])
-def test_a_port_that_cannot_be_is_told(model, port):
-    with pytest.raises(AioError, match=rf"at 127.0.0.1, port {port}: .* Choose others: --host"):
-        page.serve(model, "127.0.0.1", port, max_minutes=1)
-
-
-def test_files_are_kept_in_a_folder_that_goes(monkeypatch):
-    surroundings = {**os.environ, "no_proxy": "intern"}
-    monkeypatch.setattr(os, "environ", surroundings)
-    monkeypatch.setattr(page.signal, "signal", lambda *_: None)
-    with page._own_folder("::1"):
-        folder = Path(surroundings["GRADIO_TEMP_DIR"])
-        assert folder.is_dir()
-        assert Path(surroundings["GRADIO_EXAMPLES_CACHE"]).is_relative_to(folder)
-        assert surroundings["GRADIO_ALLOWED_PATHS"] == ""
-        assert surroundings["no_proxy"] == "intern,localhost,::1"
-    assert not folder.exists()
 
 
 # --- with gradio ---
@@ -173,48 +148,3 @@ def test_a_player_gets_the_samples_as_they_are(gr, tmp_path, monkeypatch):
     wave_SC = np.array([[100, -50], [0, 25]], np.int16)
     stored = gr.Audio().postprocess((8000, wave_SC))
     np.testing.assert_array_equal(soundfile.read(stored.path, dtype="int16")[0], wave_SC)
-
-
-# --- the command ---
-
-
-def fetched(address: str, body: dict | None = None) -> tuple[int, str]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(request, timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-@pytest.mark.slow
-def test_no_other_file_of_the_machine_is_served_or_answered(
-    gr, model_folder, recording, tmp_path_factory
-):
-    temporary = tmp_path_factory.mktemp("temporary")
-    with serving(model_folder, free_port(), temporary) as address:
-        for path in ("/etc/passwd", recording, "README.md", "../README.md", f"{temporary}/x"):
-            assert fetched(f"{address}gradio_api/file={path}")[0] == 403
-        _, config = fetched(f"{address}config")
-        (click,) = [d for d in json.loads(config)["dependencies"] if d["targets"][0][1] == "click"]
-        file = {"path": recording, "meta": {"_type": "gradio.FileData"}}
-        body = {"data": [file, "asr"], "fn_index": click["id"], "session_hash": "me"}
-        assert fetched(f"{address}gradio_api/queue/join", body)[0] == 200
-        _, events = fetched(f"{address}gradio_api/queue/data?session_hash=me")
-        assert '"success":false' in events.replace(" ", "")
-
-
-@pytest.mark.slow
-def test_a_port_that_is_taken_is_told_in_one_line(gr, model, monkeypatch):
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr(page.signal, "signal", lambda *_: None)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(
-            AioError, match=rf"cannot listen at 127.0.0.1, port {port}: it is taken"
-        ):
-            page.serve(model, "127.0.0.1", port, max_minutes=1)

@@ -17,6 +17,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
     *("--disable-component-update", "--disable-sync"),
+    # A microphone that hears beeps, and may be used.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
 # A desk and a phone.
 WIDTHS = [1280, 390]
@@ -135,6 +137,20 @@ def test_words_can_be_read_beside_the_recording(tab, files, model, tmp_path):
             cell = tab.get_by_test_id(f"cell-{row}-{column}")
             cell.filter(has_text=text).wait_for()
     look(tab, tmp_path / "asr.png")
+    assert tab.witness.errors == []
+
+
+def test_a_recording_of_the_microphone_is_answered(tab, model, tmp_path):
+    tab.get_by_label("Record audio").click()
+    tab.get_by_role("button", name="Record", exact=True).click()
+    tab.wait_for_timeout(1500)
+    tab.get_by_role("button", name="Stop", exact=True).first.click()
+    tab.get_by_label("Play").first.wait_for()
+    tab.get_by_label(model.tasks["enh"].title, exact=True).check()
+    tab.get_by_role("button", name="Answer", exact=True).click()
+    (seconds,) = durations(tab, ["speech"])
+    assert 0.5 < seconds < 3
+    look(tab, tmp_path / "microphone.png")
     assert tab.witness.errors == []
 
 
