@@ -101,18 +101,20 @@ def visible(made: list, kind: type) -> list[bool]:
     return [one.visible for one in made if isinstance(one, kind)]
 
 
-def test_sources_fill_as_many_cards_as_they_need(gr, model, recording, monkeypatch):
+@pytest.mark.parametrize("task", ["enh", "music"])
+def test_sources_fill_as_many_cards_as_they_need(gr, model, recording, monkeypatch, task):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(Path(recording).parent))
     function = clicked(page.build(model, max_minutes=1))
-    made = function.fn(recording, "enh")
+    made = function.fn(recording, task)
     assert len(made) == len(function.outputs)
-    # Recording, speech and rest; the place for text comes last.
+    titles = ["call.wav", *model.tasks[task].targets, "rest"]
+    # Music has the most; the place for text comes last.
     columns = visible(made, gr.Column)
-    assert columns == [True] * 3 + [False] * (len(columns) - 3)
-    assert made[0] == f"## {model.tasks['enh'].title}"
+    assert columns == [True] * len(titles) + [False] * (7 - len(titles))
+    assert made[0] == f"## {model.tasks[task].title}"
     pairs = zip(function.outputs, made, strict=True)
     labels = [one.label for slot, one in pairs if isinstance(slot, gr.Audio) and one]
-    assert labels == ["call.wav", "speech", "rest"]
+    assert labels == titles
 
 
 def test_words_stand_beside_the_recording(gr, model, recording, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_problem_is_a_line_without_tags_and_clears_the_answer(gr, model, tmp_p
     assert message.startswith("&lt;b&gt;.wav is not audio")
     # It stays until it is read.
     assert how["duration"] is None
-    assert not any(visible(made, gr.Column))
+    assert visible(made, gr.Column) == [False] * 7
     assert not made[0]
 
 
