@@ -2,7 +2,7 @@ SHELL := /usr/bin/env bash
 PYTHON_OF_VENV := tools/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all mutants bench lint format clean
+.PHONY: help setup demo test test-page test-all mutants bench lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -17,7 +17,11 @@ demo: setup  ## run egs/mini_aio from data to tables of results and to answers, 
 test: setup  ## run the tests
 	@$(PYTHON_OF_VENV) -m pytest -m "not all"
 
-test-all: lint setup  ## lint, all tests, and whether the tests notice broken code; an hour or two
+test-page: setup  ## test the page of `aio-toolkit demo`, in chromium where the machine has it
+	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-demo.txt -r tools/requirements-browser.txt
+	@$(PYTHON_OF_VENV) -m pytest test/hub/test_page.py test/hub/test_server.py test/hub/test_page_in_browser.py
+
+test-all: lint test-page  ## lint, all tests, and whether the tests notice broken code; an hour or two
 	@$(PYTHON_OF_VENV) -m pytest
 	@$(PYTHON_OF_VENV) utils/mutants.py
 

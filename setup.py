@@ -26,5 +26,8 @@ setup(
     packages=find_packages(include=["aio_toolkit", "aio_toolkit.*"]),
     install_requires=requirements("requirements.txt"),
     entry_points={"console_scripts": ["aio-toolkit = aio_toolkit.commands:main"]},
-    extras_require={"test": requirements("requirements-test.txt")},
+    extras_require={
+        "test": requirements("requirements-test.txt"),
+        "demo": requirements("requirements-demo.txt"),
+    },
 )

@@ -1,0 +1,38 @@
+"""Try a finished model on a page in the browser."""
+
+import argparse
+from pathlib import Path
+
+from aio_toolkit.arguments import command_parser, parse
+from aio_toolkit.errors import cli
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = command_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; browsers of other machines record over https alone",
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port to listen at")
+    parser.add_argument(
+        "--max_minutes", type=float, default=10.0, help="longest recording that is answered"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is")
+    return parser
+
+
+@cli
+def main() -> None:
+    """Show the page until it is interrupted."""
+    args = parse(build_parser())
+    from aio_toolkit.hub.model import Model
+    from aio_toolkit.hub.server import serve
+
+    serve(Model(args.model, args.device), args.host, args.port, args.max_minutes)
+
+
+if __name__ == "__main__":
+    main()
