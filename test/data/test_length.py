@@ -28,7 +28,7 @@ def test_a_file_of_libsndfile_tells_its_samples_over_its_rate(tmp_path, name):
 
 
 def test_a_foreign_file_tells_its_length_without_being_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(foreign_audio, "decode_foreign", None)
+    monkeypatch.setattr(foreign_audio, "_decode", None)
     write_foreign(tmp_path / "a.m4a", "aac", seconds=3.0)
     # A codec's first frames may count.
     assert announced_seconds(tmp_path / "a.m4a") == pytest.approx(3.0, abs=0.2)
