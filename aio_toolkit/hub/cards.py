@@ -11,15 +11,29 @@ from typing import Any
 import numpy as np
 
 from aio_toolkit.data.audio import is_ark_offset, is_pipe
-from aio_toolkit.data.length import announced_seconds
 from aio_toolkit.errors import AioError
 from aio_toolkit.hub.answers import REST, AudioAnswer, TextAnswer
 from aio_toolkit.hub.figures import draw, scale_of
 from aio_toolkit.hub.formats import Word
-from aio_toolkit.hub.recording import Recording, to_recording
+from aio_toolkit.hub.recording import to_recording
 
 # What stands in the place of a sentence without words.
 NOTHING = "(no words)"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A stranger's recording.
+
+    Attributes:
+        wave_CS: all of its channels.
+        rate: Hz.
+        name: of its file.
+    """
+
+    wave_CS: np.ndarray
+    rate: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class Shown:
     cards: Sequence[Card] = ()
 
 
-def read_within(path: Path, max_minutes: float) -> Recording:
+def read_within(path: Path, max_minutes: float) -> Upload:
     """A stranger's recording, unless it is too long.
 
     Raises:
@@ -66,27 +80,26 @@ def read_within(path: Path, max_minutes: float) -> Recording:
     # A data dir may name commands; a stranger may not.
     if is_pipe(spec) or is_ark_offset(spec):
         raise AioError(f"{path} is not the name of an audio file. Rename it.")
-    # The header comes first: hours of sound may be a small file, and fill the memory.
-    _check_length(path, announced_seconds(path), max_minutes)
     recording = to_recording(path)
-    _check_length(path, recording.wave_CS.shape[-1] / recording.rate, max_minutes)
-    return recording
+    most, blocks, found = 60 * max_minutes, [], 0
+    # Hours of sound may be a small file, and fill the memory: no more than this is decoded.
+    for block_CS in recording.blocks:
+        blocks.append(block_CS)
+        found += block_CS.shape[1]
+        if found > most * recording.rate:
+            problem = f"{path} lasts more than {most:g} s, which are the most here"
+            raise AioError(f"{problem}. Cut it, or start the page with a larger --max_minutes.")
+    return Upload(np.concatenate(blocks, axis=1), recording.rate, recording.name)
 
 
-def _check_length(path: Path, seconds: float | None, max_minutes: float) -> None:
-    if seconds is not None and seconds > 60 * max_minutes:
-        found = f"{path} lasts {seconds:.1f} s, and {60 * max_minutes:g} s are the most here"
-        raise AioError(f"{found}. Cut it, or start the page with a larger --max_minutes.")
-
-
-def show(title: str, recording: Recording, answer: Any) -> Shown:
+def show(title: str, recording: Upload, answer: Any) -> Shown:
     """Whatever a model answers, as things to hear, see and read.
 
     Sources and recording have one gain and one scale, so that they can be compared.
 
     >>> wave_CS = np.ones((1, 800), np.float32)
     >>> answer = AudioAnswer("enh", 8000, {"speech": wave_CS / 2}, rest=wave_CS / 2)
-    >>> shown = show("enhancement", Recording(wave_CS, 8000, "a.wav"), answer)
+    >>> shown = show("enhancement", Upload(wave_CS, 8000, "a.wav"), answer)
     >>> [card.title for card in shown.cards]
     ['a.wav', 'speech', 'rest']
     """

@@ -75,7 +75,7 @@ def answer(model: Model, path: str | None, task: str, max_minutes: float) -> Sho
         raise AioError("there is no recording yet. Record one, or drop a file.")
     try:
         recording = read_within(Path(path), max_minutes)
-        answer = model.answerer(task).answer(recording)
+        answer = model.answer(task, recording.wave_CS, recording.rate)
         return show(model.tasks[task].title, recording, answer)
     except AioError as error:
         raise AioError(line_of(error, Path(path))) from None

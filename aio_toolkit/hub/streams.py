@@ -51,19 +51,20 @@ def resampled(
     # Answers alone need it.
     import soxr
 
-    stream, shape, taken, given = None, (), 0, 0
+    stream, taken, given = None, 0, 0
+    shape: list[int] = []
     for block in blocks:
         *shape, num_samples = block.shape
         if stream is None:
             stream = soxr.ResampleStream(from_rate, to_rate, math.prod(shape), dtype="float32")
-        made_SX = stream.resample_chunk(block.reshape(-1, num_samples).T)
+        made_SX = stream.resample_chunk(block.reshape(math.prod(shape), num_samples).T)
         taken += num_samples
         given += len(made_SX)
-        yield made_SX.T.reshape(*shape, -1)
+        yield made_SX.T.reshape(*shape, len(made_SX))
     if stream is None:
         return
 
     last_SX = stream.resample_chunk(np.zeros((0, math.prod(shape)), np.float32), last=True)
     missing = resampled_length(taken, from_rate, to_rate) - given - len(last_SX)
     last_SX = np.pad(last_SX, ((0, max(0, missing)), (0, 0)))
-    yield last_SX.T.reshape(*shape, -1)
+    yield last_SX.T.reshape(*shape, len(last_SX))

@@ -9,9 +9,9 @@ import numpy as np
 
 from aio_toolkit.hub.streams import Tap
 
-# Puts the sources (N, C, S) of a window in the order of those so far (N, C, S), on the samples that
-# both have.
-Order = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# Puts the sources (N, C, S) of a window in their places, by the last samples (N, C, S) of the window
+# before, which it begins with; the first window has none before it.
+Order = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
 def cut(blocks: Iterable[np.ndarray], size: int, overlap: int) -> Iterator[np.ndarray]:
@@ -55,10 +55,10 @@ def join(windows: Iterable[np.ndarray], overlap: int, order: Order) -> Iterator[
     """
     # Neither end of a fade is 0 or 1: there the neighbouring sample is of one window alone.
     fade_S = np.linspace(0, 1, overlap + 2, dtype=np.float32)[1:-1]
-    tail_NCS = None
+    tail_NCS: np.ndarray | None = None
     for window_NCS in windows:
+        window_NCS = order(window_NCS, tail_NCS)
         if tail_NCS is not None:
-            window_NCS = order(window_NCS, tail_NCS)
             head_NCS = window_NCS[..., :overlap]
             faded_NCS = tail_NCS + fade_S * (head_NCS - tail_NCS)
             window_NCS = np.concatenate([faded_NCS, window_NCS[..., overlap:]], axis=-1)

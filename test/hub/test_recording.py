@@ -1,23 +1,57 @@
-"""What users have, as a recording: files, arrays, tensors; to a model's rate and back."""
+"""What users have, as a recording: files, streams of bytes, arrays, tensors."""
+
+import io
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aio_toolkit.errors import AioError
-from aio_toolkit.hub.recording import Recording, to_recording
+from aio_toolkit.hub.recording import BLOCK, Recording, stream_of, to_recording
 
 
-def test_a_file_comes_with_all_its_channels_its_rate_and_its_name(tmp_path):
-    wave_SC = np.array([[0.5, -0.25], [0.125, 0.75], [0.0, 0.5]], np.float32)
+def whole(recording: Recording) -> np.ndarray:
+    return np.concatenate([*recording.blocks], axis=1)
+
+
+@pytest.fixture
+def stereo(tmp_path):
+    """Two channels, longer than a block."""
+    wave_SC = np.random.default_rng(0).uniform(-1, 1, (BLOCK + 7, 2)).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", wave_SC, 22050, subtype="FLOAT")
-    recording = to_recording(tmp_path / "a.wav")
-    np.testing.assert_array_equal(recording.wave_CS, wave_SC.T)
+    return tmp_path / "a.wav", wave_SC.T
+
+
+def test_a_file_comes_in_blocks_with_all_its_channels_its_rate_and_its_name(stereo):
+    path, wave_CS = stereo
+    recording = to_recording(path)
+    blocks = [*recording.blocks]
+    assert [block_CS.shape for block_CS in blocks] == [(2, BLOCK), (2, 7)]
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), wave_CS)
     assert (recording.rate, recording.name) == (22050, "a.wav")
-    assert recording.wave_CS.dtype == np.float32
+    assert blocks[0].dtype == np.float32
+
+
+def test_bytes_are_read_like_a_file(stereo):
+    path, wave_CS = stereo
+    recording = to_recording(io.BytesIO(path.read_bytes()))
+    np.testing.assert_array_equal(whole(recording), wave_CS)
+    assert recording.name == "recording"
+
+
+@pytest.mark.parametrize("channel", [1, 2])
+def test_one_channel_may_be_chosen(stereo, channel):
+    path, wave_CS = stereo
+    found_CS = whole(to_recording(path, channel=channel))
+    np.testing.assert_array_equal(found_CS, wave_CS[channel - 1 : channel])
+
+
+def test_two_who_hear_it_hear_the_same(stereo):
+    path, wave_CS = stereo
+    first, second = to_recording(path).twice()
+    np.testing.assert_array_equal(whole(first), wave_CS)
+    np.testing.assert_array_equal(whole(second), wave_CS)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +64,9 @@ def test_a_file_comes_with_all_its_channels_its_rate_and_its_name(tmp_path):
     ],
 )
 def test_arrays_and_tensors_are_floats_of_full_scale_one(x, want):
-    recording = to_recording(x, rate=8000)
-    assert recording.wave_CS.tolist() == want
-    assert recording.wave_CS.dtype == np.float32
+    (block_CS,) = to_recording(x, rate=8000).blocks
+    assert block_CS.tolist() == want
+    assert block_CS.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -50,30 +84,9 @@ def test_what_is_no_recording_is_refused(x, rate, message):
         to_recording(x, rate)
 
 
-@given(
-    num_samples=st.integers(1, 2000),
-    rate=st.sampled_from([8000, 11025, 16000, 44100]),
-    channels=st.integers(1, 3),
-)
-def test_there_and_back_every_recording_keeps_its_length_and_channels(num_samples, rate, channels):
-    recording = Recording(np.zeros((channels, num_samples), np.float32), rate)
-    wave_CS = recording.at(16000)
-    assert wave_CS.shape == (channels, -(-num_samples * 16000 // rate))
-    back_NCS = recording.back(torch.stack([wave_CS, wave_CS]), 16000)
-    assert back_NCS.shape == (2, channels, num_samples)
-
-
-def test_at_its_own_rate_a_recording_is_not_touched():
-    wave_CS = np.random.default_rng(0).standard_normal((2, 50)).astype(np.float32)
-    recording = Recording(wave_CS, 16000)
-    assert torch.equal(recording.at(16000), torch.from_numpy(wave_CS))
-    np.testing.assert_array_equal(recording.back(recording.at(16000)[None], 16000)[0], wave_CS)
-
-
-def test_a_tone_is_the_same_tone_after_the_way_there_and_back():
-    time_S = np.arange(44100) / 44100
-    tone_S = np.sin(2 * np.pi * 440 * time_S).astype(np.float32)
-    recording = Recording(tone_S[None], 44100)
-    back_NCS = recording.back(recording.at(16000)[None], 16000)
-    # Its ends are those of the filters.
-    np.testing.assert_allclose(back_NCS[0, 0, 500:-500], tone_S[500:-500], atol=2e-3)
+def test_chunks_are_checked_as_they_come():
+    recording = stream_of(iter([np.zeros(3), np.array([np.inf])]), rate=8000)
+    blocks = iter(recording.blocks)
+    assert next(blocks).shape == (1, 3)
+    with pytest.raises(AioError, match="NaN or Inf"):
+        next(blocks)
