@@ -9,9 +9,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(
-    folder: Path | str, device: str = "auto", codec: Path | str | None = None
-) -> "Model":
+def load(folder: Path | str, device: str = "auto", codec: Path | str | None = None) -> "Model":
     """A finished model, ready to answer recordings: `load("exp/train_aio").enhance("call.wav")`.
 
     Args:

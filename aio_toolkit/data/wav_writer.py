@@ -112,7 +112,7 @@ class WavWriter:
         # Rounded here: libsndfile truncates, and 16-bit audio would not survive reading and
         # writing.
         scaled_SC = np.rint(np.asarray(wave_SC, dtype=np.float64) * _FULL_SCALE)
-        self._clipped += np.count_nonzero(np.abs(scaled_SC) > _FULL_SCALE)
+        self._clipped += int(np.count_nonzero(np.abs(scaled_SC) > _FULL_SCALE))
         return np.clip(scaled_SC, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
 

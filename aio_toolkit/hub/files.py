@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from aio_toolkit.errors import AioError, shown
 from aio_toolkit.files import read_json, sha256_file, write_json
@@ -36,7 +36,7 @@ class Question:
     """
 
     name: str
-    source: Path | IO[bytes]
+    source: Path | BinaryIO
     folder: Path | None
 
 

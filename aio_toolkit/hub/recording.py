@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
-from aio_toolkit.data.audio import AudioStream, check_samples, open_audio
+from aio_toolkit.data.audio import check_samples, open_audio
 from aio_toolkit.errors import AioError
 
 # What has no name of its own is called so in messages and files.
@@ -82,7 +82,7 @@ def stream_of(chunks: Iterable[Any], rate: int) -> Recording:
     return Recording((_checked(chunk, rate) for chunk in chunks), rate)
 
 
-def _blocks_of_file(x: str | Path | IO[bytes], channel: int | None) -> Iterator[Any]:
+def _blocks_of_file(x: str | Path | BinaryIO, channel: int | None) -> Iterator[Any]:
     """The open stream, then its blocks (C, S)."""
     source = str(x) if isinstance(x, Path) else x
     with open_audio(source, channel=channel) as stream:

@@ -36,9 +36,7 @@ class Tap:
         return together[..., :num_samples]
 
 
-def resampled(
-    blocks: Iterable[np.ndarray], from_rate: int, to_rate: int
-) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
     """Blocks (..., S) at another rate, without seams; all together rounded up to whole samples.
 
     >>> halves = resampled([np.zeros((2, 3), np.float32)] * 3, 16000, 8000)

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from aio_toolkit.data.audio import open_audio
 from aio_toolkit.data.wav_writer import Subtype, WavWriter
 from aio_toolkit.files import TEMPORARY_PREFIX
@@ -75,6 +77,6 @@ def _fold(folder: Path, unwanted: Collection[str], subtype: Subtype) -> None:
         writer = stack.enter_context(WavWriter(paths[0], rate, channels, subtype))
         blocks = [stream.blocks(BLOCK) for stream in streams]
         for parts_SC in zip(*blocks, strict=True):
-            writer.write(sum(parts_SC))
+            writer.write(np.sum(parts_SC, axis=0))
     for path in paths[1:]:
         path.unlink()

@@ -9,8 +9,8 @@ import numpy as np
 
 from aio_toolkit.hub.streams import Tap
 
-# Puts the sources (N, C, S) of a window in their places, by the last samples (N, C, S) of the window
-# before, which it begins with; the first window has none before it.
+# Puts the sources (N, C, S) of a window in their places, by the last samples (N, C, S) of the
+# window before, which it begins with; the first window has none before it.
 Order = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 

@@ -6,9 +6,13 @@ import pytest
 from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import read_json
-from aio_toolkit.hub.answers import AudioAnswer
-from aio_toolkit.hub.files import answer_files, find_files
+from aio_toolkit.hub.files import FileAnswers, find_files
 from aio_toolkit.hub.formats import Format
+
+
+def answer_files(model, task, named, out, format=None):
+    options = {"format": format} if format else {}
+    FileAnswers(model, task, out, options).answer(named)
 
 
 @pytest.fixture
@@ -79,13 +83,14 @@ def test_answers_that_are_there_are_kept_until_recording_or_model_change(
     model, talks, tmp_path, monkeypatch
 ):
     answered = []
-    original = type(model).answer
+    answerer = model.answerer("enh")
+    original = answerer.cut
 
-    def answer(self, task, x, rate=None):
-        answered.append(x.name)
-        return original(self, task, x, rate)
+    def cut(recording):
+        answered.append(recording.name)
+        return original(recording)
 
-    monkeypatch.setattr(type(model), "answer", answer)
+    monkeypatch.setattr(answerer, "cut", cut)
     for _ in range(2):
         answer_files(model, "enh", [talks / "a.wav", talks / "b.WAV"], tmp_path / "out")
     assert answered == ["a.wav", "b.WAV"]
@@ -105,10 +110,10 @@ def test_an_answer_that_was_not_written_to_its_end_is_written_again(
     whole = speech.read_bytes()
     write_wav(talks / "a.wav", np.ones(100), 16000)
 
-    def save(self, folder):
+    def write(pieces, folder, options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AudioAnswer, "save", save)
+    monkeypatch.setattr(model.answerer("enh"), "write", write)
     with pytest.raises(KeyboardInterrupt):
         answer_files(model, "enh", [talks / "a.wav"], tmp_path / "out")
     monkeypatch.undo()

@@ -90,7 +90,7 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
 
     def _search(self, stretches: Sequence[Stretch], options: Options) -> Iterator[TextAnswer]:
         frames = self.frames([one.wave_S for one in stretches])
-        decoder = self._decoder(options)
+        decoder = self.decoder(options)
         ctc: Any = decoder.head.ctc[self.task.name]
         log_prob_BTV = ctc.log_softmax(frames.h_BTD)
         for row, alternatives in enumerate(decoder.search(frames)):
@@ -104,7 +104,8 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
             words = self._words(log_prob_TV, best.text, stretches[row].start / self.rate)
             yield TextAnswer(self.task.name, best.text, best.score, alternatives, words)
 
-    def _decoder(self, options: Options) -> TextDecoder:
+    def decoder(self, options: Options) -> TextDecoder:
+        """The search for the best sentence."""
         head: Any = self.model.head_of(self.task)
         units: Any = self.model.units[self.task.output]
         return TextDecoder(TextDecoder.Config(beam_size=options.beam_size), head, units)

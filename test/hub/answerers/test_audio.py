@@ -7,7 +7,7 @@ from tiny import RATE, named, tiny_model
 
 from aio_toolkit.hub.answerers import audio as module
 from aio_toolkit.hub.answerers.audio import AudioAnswerer
-from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.recording import to_recording
 from aio_toolkit.models.aio import AioModel
 
 TASKS = named("sep", "enh", "music")
@@ -22,7 +22,20 @@ def model(vocabulary) -> AioModel:
 
 
 def answerer(model: AioModel, task: str) -> AudioAnswerer:
-    return AudioAnswerer(model, next(one for one in model.tasks if one.name == task))
+    return AudioAnswerer(model, next(one for one in model.tasks if one.name == task), no_codec)
+
+
+def no_codec():
+    raise AssertionError("masks need none")
+
+
+def answered(one: AudioAnswerer, wave_CS: np.ndarray, rate: int, at_once: int = 3, **options):
+    chosen = AudioAnswerer.Options(**{"num_sources": one._num_equals or None} | options)
+    (answer,) = [
+        one.joined(pieces, chosen)
+        for pieces in one.answers([lambda: to_recording(wave_CS, rate)], chosen, at_once)
+    ]
+    return answer
 
 
 def noise(channels: int, num_samples: int, seed: int = 0) -> np.ndarray:
@@ -37,7 +50,7 @@ def noise(channels: int, num_samples: int, seed: int = 0) -> np.ndarray:
 )
 def test_targets_and_rest_add_up_to_the_recording(model, task, rate, channels, num_samples):
     wave_CS = noise(channels, num_samples)
-    answer = answerer(model, task).answer(Recording(wave_CS, rate))
+    answer = answered(answerer(model, task), wave_CS, rate)
     assert tuple(answer.waves) == answerer(model, task).task.targets
     for made_CS in answer.waves.values():
         assert made_CS.shape == wave_CS.shape
@@ -53,7 +66,7 @@ def test_a_short_recording_is_answered_as_decoding_does(model):
     head = model.heads["audio"]
     with torch.inference_mode():
         made = head.path_of_mode("mask").outputs(head.split(frames), None, "mask")
-    answer = one.answer(Recording(wave_CS, RATE))
+    answer = answered(one, wave_CS, RATE)
     for want_S, found_CS in zip(made["masked"][0], answer.waves.values(), strict=True):
         np.testing.assert_allclose(found_CS[0], want_S.numpy(), atol=1e-6)
 
@@ -61,8 +74,8 @@ def test_a_short_recording_is_answered_as_decoding_does(model):
 def test_masks_are_made_of_the_mean_of_all_channels_and_put_on_each(model):
     left_S, right_S = noise(2, 8000)
     one = answerer(model, "enh")
-    both = one.answer(Recording(np.stack([left_S, right_S]), RATE))
-    mixed = one.answer(Recording((left_S + right_S)[None] / 2, RATE))
+    both = answered(one, np.stack([left_S, right_S]), RATE)
+    mixed = answered(one, (left_S + right_S)[None] / 2, RATE)
     # Masks are linear: those of the mean, on both channels, make the mean of the answers.
     mean_S = both["speech"].mean(0)
     np.testing.assert_allclose(mean_S, mixed["speech"][0], atol=1e-5)
@@ -73,7 +86,6 @@ def test_masks_are_made_of_the_mean_of_all_channels_and_put_on_each(model):
 def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, monkeypatch):
     monkeypatch.setattr(module, "WINDOW", 0.5)
     monkeypatch.setattr(module, "OVERLAP", 0.1)
-    monkeypatch.setattr(module, "BATCH", 3)
     wave_CS = noise(2, 4 * RATE + 11)
     heard = []
     one = answerer(model, task)
@@ -84,12 +96,12 @@ def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, 
         return original(waves)
 
     one.frames = frames
-    answer = one.answer(Recording(wave_CS, RATE))
+    answer = answered(one, wave_CS, RATE)
     assert max(heard) == RATE // 2
     assert len(heard) == 10
     total_CS = sum(answer.waves.values()) + answer.rest
     np.testing.assert_allclose(total_CS, wave_CS, atol=1e-5)
-    first = one.answer(Recording(wave_CS[:, : RATE // 2], RATE))
+    first = answered(one, wave_CS[:, : RATE // 2], RATE)
     for target, wave in answer.waves.items():
         beginning_CS = wave[:, : int(0.4 * RATE)]
         np.testing.assert_allclose(beginning_CS, first[target][:, : int(0.4 * RATE)], atol=1e-5)
@@ -97,14 +109,12 @@ def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, 
 
 def test_level_goes_through(model):
     wave_CS = noise(1, 8000)
-    loud, quiet = (
-        answerer(model, "enh").answer(Recording(gain * wave_CS, RATE)) for gain in (3.0, 0.001)
-    )
+    loud, quiet = (answered(answerer(model, "enh"), gain * wave_CS, RATE) for gain in (3.0, 0.001))
     np.testing.assert_allclose(loud["speech"] / 3, quiet["speech"] * 1000, atol=1e-4)
 
 
 def test_silence_is_answered_by_silence(model):
-    answer = answerer(model, "sep").answer(Recording(np.zeros((1, 5000), np.float32), RATE))
+    answer = answered(answerer(model, "sep"), np.zeros((1, 5000), np.float32), RATE)
     assert not any(wave.any() for wave in answer.waves.values())
 
 
@@ -112,10 +122,26 @@ def test_silence_is_answered_by_silence(model):
 def test_only_targets_that_are_equals_may_change_places(model, task, equals, monkeypatch):
     asked = []
 
-    def join(made, windows, num_samples, num_equals):
+    def places(num_equals, profile):
         asked.append(num_equals)
-        return next(made)
+        return lambda window_NCS, before_NCS: window_NCS
 
-    monkeypatch.setattr(module, "join", join)
-    answerer(model, task).answer(Recording(noise(1, 800), RATE))
+    monkeypatch.setattr(module, "Places", places)
+    answered(answerer(model, task), noise(1, 800), RATE)
     assert asked == [equals]
+
+
+def test_a_speaker_who_is_not_there_is_in_the_rest(model, monkeypatch):
+    wave_CS, one = noise(1, 3000), answerer(model, "sep")
+    both = answered(one, wave_CS, RATE)
+    monkeypatch.setattr(one, "_silent", lambda energies, options: {"spk2"})
+    found = answered(one, wave_CS, RATE)
+    assert list(found.waves) == ["spk1"]
+    np.testing.assert_allclose(found.rest, both.rest + both["spk2"], atol=1e-6)
+
+
+def test_all_but_one_stem_is_in_the_rest_where_two_are_asked_for(model):
+    wave_CS, one = noise(2, 3000), answerer(model, "music")
+    found = answered(one, wave_CS, RATE, two_stems="drums")
+    assert list(found.waves) == ["drums"]
+    np.testing.assert_allclose(found["drums"] + found.rest, wave_CS, atol=1e-6)

@@ -15,4 +15,4 @@ def test_a_task_that_hears_more_than_a_recording_is_refused(vocabulary):
     tse = dataclasses.replace(task, name="tse", inputs=("enrolment",))
     message = "task 'tse' hears enrolment besides the recording.*bin.decode"
     with pytest.raises(AioError, match=message):
-        AudioAnswerer(model, tse)
+        AudioAnswerer(model, tse, lambda: None)

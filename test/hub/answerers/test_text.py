@@ -10,14 +10,26 @@ from aio_toolkit.decoding.text import Hypothesis
 from aio_toolkit.hub.answerers import text as module
 from aio_toolkit.hub.answerers.text import LONGEST, SHORTEST, TextAnswerer, stretches
 from aio_toolkit.hub.formats import Word
-from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.recording import to_recording
+
+
+def spans(wave_S, rate):
+    return [(one.start, one.start + len(one.wave_S)) for one in stretches([wave_S], rate)]
+
+
+def answered(one, wave_S):
+    (answer,) = [
+        one.joined(pieces, one.Options())
+        for pieces in one.answers([lambda: to_recording(wave_S, RATE)], one.Options(), at_once=2)
+    ]
+    return answer
 
 
 @given(seconds=st.floats(0.01, 60.0), seed=st.integers(0, 9))
 def test_stretches_follow_each_other_and_are_as_long_as_a_model_may_hear(seconds, seed):
     rate = 100
     wave_S = np.random.default_rng(seed).standard_normal(max(1, int(seconds * rate)))
-    found = stretches(wave_S, rate)
+    found = spans(wave_S, rate)
     assert [start for start, _ in found] == [0, *(end for _, end in found[:-1])]
     assert found[-1][1] == len(wave_S)
     assert all(end - start <= LONGEST * rate for start, end in found)
@@ -29,7 +41,7 @@ def test_speech_is_cut_in_its_pauses():
     wave_S = np.random.default_rng(0).standard_normal(20 * rate)
     for second in (6, 12):
         wave_S[second * rate : second * rate + 50] = 0.0
-    (_, first), (_, second), *_ = stretches(wave_S, rate)
+    (_, first), (_, second), *_ = spans(wave_S, rate)
     assert first == 6025
     assert 12000 <= second <= 12050
 
@@ -37,36 +49,44 @@ def test_speech_is_cut_in_its_pauses():
 @pytest.fixture
 def answerer(vocabulary) -> TextAnswerer:
     (task,) = named("asr")
-    return TextAnswerer(tiny_model(vocabulary, tasks=[task]).eval(), task)
+    return TextAnswerer(tiny_model(vocabulary, tasks=[task]).eval(), task, lambda: None)
 
 
-def spoken(seconds: float) -> Recording:
+def spoken(seconds: float) -> np.ndarray:
     wave_S = np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32)
-    return Recording(wave_S[None] / 4, RATE)
+    return wave_S / 4
+
+
+class Searching:
+    """A decoder that finds what it is told, row by row."""
+
+    def __init__(self, head, sentences):
+        self.head, self.sentences, self.heard = head, iter(sentences), []
+
+    def search(self, frames):
+        self.heard += frames.samples_B.tolist()
+        return [next(self.sentences) for _ in frames.samples_B]
 
 
 def test_a_short_recording_is_answered_as_decoding_does_with_all_its_alternatives(answerer):
-    recording = spoken(0.8)
-    frames = answerer.frames([recording.wave_CS[0]])
-    (hypotheses,) = answerer.decoder.search(frames)
-    answer = answerer.answer(recording)
-    assert [answer.text] == answerer.decoder.decode(frames)
+    wave_S = spoken(0.8)
+    decoder = answerer.decoder(answerer.Options())
+    frames = answerer.frames([wave_S])
+    (hypotheses,) = decoder.search(frames)
+    answer = answered(answerer, wave_S)
+    assert [answer.text] == decoder.decode(frames)
     assert answer.alternatives == hypotheses
     assert answer.score == hypotheses[0].score == max(one.score for one in hypotheses)
 
 
 def test_the_words_of_all_stretches_follow_each_other(answerer, monkeypatch):
-    heard = []
-
-    def search(frames):
-        heard.append(int(frames.samples_B[0]))
-        words = {1: "the small", 3: "dog"}.get(len(heard))
-        return [[Hypothesis(words, -1.0 * len(heard))] if words else []]
-
-    monkeypatch.setattr(answerer.decoder, "search", search)
-    answer = answerer.answer(spoken(LONGEST * 2.2))
-    assert sum(heard) == int(LONGEST * 2.2 * RATE)
-    assert len(heard) >= 3
+    wave_S = spoken(LONGEST * 2.2)
+    found = [[], [Hypothesis("the small", -1.0)], [], [Hypothesis("dog", -3.0)], [], [], []]
+    searching = Searching(answerer.model.heads["text"], found)
+    monkeypatch.setattr(answerer, "decoder", lambda options: searching)
+    answer = answered(answerer, wave_S)
+    assert sum(searching.heard) == len(wave_S)
+    assert len(searching.heard) >= 4
     assert answer.text == "the small dog"
     assert answer.score == -4.0
     assert answer.alternatives == ()
@@ -77,16 +97,21 @@ def test_words_of_later_stretches_are_timed_from_the_beginning_of_the_recording(
 ):
     words = [Word("dog", 0.5, 0.75)]
     monkeypatch.setattr(module, "align", lambda *arguments: words)
-    monkeypatch.setattr(answerer.decoder, "search", lambda frames: [[Hypothesis("dog", -1.0)]])
-    recording = spoken(LONGEST * 1.5)
-    spans = stretches(recording.wave_CS[0], RATE)
-    starts = [start / RATE for start, _ in spans]
+    searching = Searching(answerer.model.heads["text"], [[Hypothesis("dog", -1.0)]] * 9)
+    monkeypatch.setattr(answerer, "decoder", lambda options: searching)
+    wave_S = spoken(LONGEST * 1.5)
+    starts = [start / RATE for start, _ in spans(wave_S, RATE)]
     assert len(starts) > 1
     want = [Word("dog", start + 0.5, start + 0.75) for start in starts]
-    assert answerer.answer(recording).words == want
+    assert answered(answerer, wave_S).words == want
+
+
+def test_of_silence_nothing_is_said(answerer, monkeypatch):
+    monkeypatch.setattr(answerer, "decoder", lambda options: None)
+    assert answered(answerer, np.zeros(RATE, np.float32)).text == ""
 
 
 def test_a_translation_has_no_times(vocabulary):
     (task,) = named("st")
-    answerer = TextAnswerer(tiny_model(vocabulary, tasks=[task]).eval(), task)
-    assert answerer.answer(spoken(0.5)).words == []
+    answerer = TextAnswerer(tiny_model(vocabulary, tasks=[task]).eval(), task, lambda: None)
+    assert answered(answerer, spoken(0.5)).words == []
