@@ -18,6 +18,7 @@ MODULES = (
     "scipy",
     "kaldiio",
     "soundfile",
+    "soxr",
     "av",
     "sentencepiece",
     "sacrebleu",

@@ -252,7 +252,7 @@ def test_a_wave_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise soundfile.LibsndfileError(2)
 
-    monkeypatch.setattr(soundfile, "write", full)
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
     with pytest.raises(AioError, match="out.wav.*disk full"):
         write_wav(tmp_path / "out.wav", np.zeros(10), 16000)
     assert list(tmp_path.iterdir()) == []
