@@ -168,7 +168,7 @@ class BeamSearch:
     def _collect(self, token_BH: torch.Tensor) -> None:
         """Take what is finished from the hypotheses into the lists."""
         is_finished_BH = (token_BH == self.rules.eos) | (self.limit_B == self.length)[:, None]
-        is_finished_BH &= ~self.score_BH.isneginf()
+        is_finished_BH &= self.score_BH.isfinite()
         places = is_finished_BH.nonzero().tolist()
         ids = self.ids_BHL[is_finished_BH].tolist()
         scores = self.score_BH[is_finished_BH].tolist()

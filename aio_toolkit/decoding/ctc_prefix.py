@@ -39,33 +39,34 @@ class CtcPrefixes:
             lengths_B: real frames of each row.
             eos: id of the token that ends a sentence.
         """
-        log_prob_BTV = silent_padding(log_prob_BTV.double(), lengths_B)
         self.eos = eos
-        self.prob_BVT = log_prob_BTV.exp().transpose(1, 2).contiguous()
-        # Of repeating a token in the first frames, from none on.
-        repeat_BUV = torch.nn.functional.pad(log_prob_BTV.cumsum(1), (0, 0, 1, 0))
-        self.repeat_BVU = repeat_BUV.transpose(1, 2).contiguous()
-        # That the hypothesis is what was heard so far, if a blank comes last, and at all.
-        self.blank_BHU = self.repeat_BVU[:, BLANK, None]
-        self.all_BHU = self.blank_BHU
+        self.lengths_B = lengths_B
+        self.log_prob_BTV = silent_padding(log_prob_BTV, lengths_B)
+        self.prob_BTV = self.log_prob_BTV.double().exp()
         # The blank stands for no token: nothing begins with it.
         self.last_BH = lengths_B.new_full((len(lengths_B), 1), BLANK)
+        # That the hypothesis is what was heard so far, if a blank comes last, and at all.
+        self.blank_BHU = self._repeats(self.last_BH)
+        self.all_BHU = self.blank_BHU
 
     def scores(self) -> torch.Tensor:
         """Log probabilities (B, H, V) of beginning so and with each token, or of ending so."""
         # Against underflow. Nothing is left of a hypothesis that is impossible.
         highest_BH1 = self.all_BHU.amax(2, keepdim=True).clamp_min(LOWEST)
         heard_BHT = (self.all_BHU - highest_BH1)[..., :-1].exp()
-        prob_BHV = heard_BHT @ self.prob_BVT.transpose(1, 2)
+        prob_BHV = heard_BHT @ self.prob_BTV
 
         # A token is repeated only after a blank.
         silent_BHT = (self.blank_BHU - highest_BH1)[..., :-1].exp()
-        again_BH = (silent_BHT * self.prob_BVT[_rows(self.last_BH), self.last_BH]).sum(2)
+        prob_BHT = self.prob_BTV[_rows(self.last_BH), :, self.last_BH]
+        again_BH = (silent_BHT * prob_BHT).sum(2)
         prob_BHV.scatter_(2, self.last_BH[..., None], again_BH[..., None])
 
         score_BHV = prob_BHV.log() + highest_BH1
         score_BHV[..., BLANK] = -torch.inf
-        score_BHV[..., self.eos] = self.all_BHU[..., -1]
+        # All frames have been heard.
+        end_BH1 = self.lengths_B[:, None, None].expand_as(highest_BH1)
+        score_BHV[..., self.eos] = self.all_BHU.gather(2, end_BH1)[..., 0]
         return score_BHV
 
     def advance(self, parent_BH: torch.Tensor, token_BH: torch.Tensor) -> None:
@@ -81,16 +82,21 @@ class CtcPrefixes:
         before_BHU = torch.where(is_again_BH1, blank_BHU, self.all_BHU[row_B1, parent_BH])
 
         # The token comes somewhere and is repeated; then a blank comes and is repeated.
-        token_BHU = _then(before_BHU, self.repeat_BVU[row_B1, token_BH])
-        self.blank_BHU = _then(token_BHU, self.repeat_BVU[:, BLANK, None])
+        token_BHU = _then(before_BHU, self._repeats(token_BH))
+        self.blank_BHU = _then(token_BHU, self._repeats(torch.full_like(token_BH[:, :1], BLANK)))
         self.all_BHU = torch.logaddexp(token_BHU, self.blank_BHU)
         self.last_BH = token_BH
 
     def keep(self, row_A: torch.Tensor) -> None:
         """Forget all rows but some."""
-        self.prob_BVT, self.repeat_BVU = self.prob_BVT[row_A], self.repeat_BVU[row_A]
+        self.log_prob_BTV, self.prob_BTV = self.log_prob_BTV[row_A], self.prob_BTV[row_A]
         self.blank_BHU, self.all_BHU = self.blank_BHU[row_A], self.all_BHU[row_A]
-        self.last_BH = self.last_BH[row_A]
+        self.last_BH, self.lengths_B = self.last_BH[row_A], self.lengths_B[row_A]
+
+    def _repeats(self, token_BH: torch.Tensor) -> torch.Tensor:
+        """Log probability (B, H, U) of hearing nothing but a token in the first frames."""
+        log_prob_BHT = self.log_prob_BTV[_rows(token_BH), :, token_BH]
+        return _behind(0.0, log_prob_BHT.double().cumsum(2))
 
 
 def silent_padding(log_prob_BTV: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
@@ -114,8 +120,13 @@ def _then(before_BHU: torch.Tensor, repeat_BHU: torch.Tensor) -> torch.Tensor:
     sum of x up to u that is a cumulative sum.
     """
     since_BHU = (before_BHU - repeat_BHU)[..., :-1].logcumsumexp(2)
-    y_BHU = since_BHU + repeat_BHU[..., 1:]
-    return torch.nn.functional.pad(y_BHU, (1, 0), value=-torch.inf)
+    return _behind(-torch.inf, since_BHU + repeat_BHU[..., 1:])
+
+
+def _behind(first: float, x_BHT: torch.Tensor) -> torch.Tensor:
+    """The same (B, H, U) behind a value for no frame at all."""
+    first_BH1 = x_BHT.new_full((*x_BHT.shape[:2], 1), first)
+    return torch.cat([first_BH1, x_BHT], 2)
 
 
 def _rows(x_BH: torch.Tensor) -> torch.Tensor:
