@@ -131,6 +131,7 @@ class _Layer:
         return attention.linear_out(y_BNHK.transpose(1, 2).flatten(2))
 
     def keep(self, row_A: torch.Tensor) -> None:
+        """Forget all rows but some."""
         self.source_key_BNKT = self.source_key_BNKT[row_A]
         self.source_value_BNTK = self.source_value_BNTK[row_A]
         self.key_BHNLK, self.value_BHNLK = self.key_BHNLK[row_A], self.value_BHNLK[row_A]

@@ -151,7 +151,7 @@ class BeamSearch:
         """Which continuations are no candidates; the end always is one."""
         count = min(int(PRE_BEAM * self.rules.beam_size), total_BHV.shape[2])
         is_left_out_BHV = torch.ones_like(total_BHV, dtype=torch.bool)
-        is_left_out_BHV.scatter_(2, total_BHV.topk(count).indices, False)
+        is_left_out_BHV.scatter_(2, total_BHV.topk(count).indices, value=False)
         is_left_out_BHV[..., self.rules.eos] = False
         return is_left_out_BHV
 

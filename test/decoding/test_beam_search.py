@@ -107,6 +107,17 @@ def test_stopping_early_finds_what_going_on_to_the_limit_does(seed, monkeypatch)
     assert fewer <= more
 
 
+def test_a_bonus_that_is_yet_to_come_keeps_a_row_open():
+    table_BLVV = torch.full((1, 9, V, V), -9.0)
+    table_BLVV[..., 1] = -0.05
+    # To go on is dear at first, and nine tokens' bonus is worth it.
+    table_BLVV[0, 0, :, EOS], table_BLVV[0, 0, :, 1] = -0.1, -4.0
+    rules = Rules(EOS, beam_size=3, length_bonus=1.0, count=1)
+    ((best,),) = BeamSearch([Weighted(Table(table_BLVV), 1.0)], rules, torch.tensor([9])).run()
+    assert best.ids == [1] * 9
+    assert best.score == pytest.approx(9 * 1.0 - 4.0 - 8 * 0.05)
+
+
 def test_a_row_that_can_get_no_better_is_judged_no_further():
     table_BLVV = torch.full((2, 30, V, V), -9.0)
     table_BLVV[..., 1] = -0.1
