@@ -47,8 +47,8 @@ class TextDecoder(Decoder):
         """Options of the search; all but the first are those of beam search.
 
         Attributes:
-            search: beam, or greedy: CTC's best path, many times faster and poor where words change
-                their order, as in translation.
+            search: beam, or greedy: CTC's best path, a hundred times faster, with more errors, most
+                of all in translation.
             beam_size: hypotheses kept.
             ctc_weight: share of the CTC prefix score, the rest is the attention decoder's.
             length_bonus: added to the score for every token.
