@@ -1,7 +1,8 @@
-"""Beam search against the scores of all sentences, on a vocabulary of two letters."""
+"""Search for text against the scores of all sentences, and against ESPnet's."""
 
 import itertools
-from types import SimpleNamespace
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,29 +10,39 @@ import torch.nn.functional as F
 from tiny import ALL, named
 
 from aio_toolkit.answers.text import TextUnits
-from aio_toolkit.decoding.text import TextDecoder
+from aio_toolkit.config import load_config
+from aio_toolkit.decoding.text import Hypothesis, TextDecoder
+from aio_toolkit.errors import AioError
 from aio_toolkit.heads.base import Frames
 from aio_toolkit.heads.text import TextHead
 from aio_toolkit.text import Vocabulary
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "utils/bench"))
+
+from bench_text import EspnetSearch  # noqa: E402
 
 WIDTH, LIMIT = 8, 5
 START, EOS = {"asr": 3, "st": 4}, 5
 
 
 class Letters(Vocabulary):
-    """Spells every token as one letter; no SentencePiece behind it."""
+    """Spells every token as one sign; no SentencePiece behind it."""
 
     def decode(self, ids) -> str:
-        return "".join("-abxy."[i] for i in ids if i != EOS)
+        return "".join(self.tokens[i][0] for i in ids if i != self.eos)
 
 
 LETTERS = TextUnits(Letters(("<blank>", "a", "b", "<asr>", "<st>", "<eos>"), b""))
 
 
-def make_head() -> TextHead:
-    torch.manual_seed(6)
-    config = TextHead.Config(num_layers=1, num_heads=2, ffn_width=12)
-    head = TextHead(config, WIDTH, named("asr", "st"), LETTERS).eval()
+# So many that not all are candidates of a step.
+SIGNS = TextUnits(Letters(("<blank>", *map(chr, range(65, 95)), "<asr>", "<st>", "<eos>"), b""))
+
+
+def make_head(seed: int = 6, units: TextUnits = LETTERS, num_layers: int = 1) -> TextHead:
+    torch.manual_seed(seed)
+    config = TextHead.Config(num_layers=num_layers, num_heads=2, ffn_width=12)
+    head = TextHead(config, WIDTH, named("asr", "st"), units).eval()
     # Sharp enough for attention and CTC to prefer different sentences.
     for parameter in head.parameters():
         parameter.data *= 3
@@ -88,14 +99,13 @@ def all_scores(head: TextHead, h_TD: torch.Tensor, task: str, config: TextDecode
 )
 @torch.inference_mode()
 def test_the_best_of_all_sentences_is_found_with_its_score(task, ctc_weight, length_bonus):
-    config = TextDecoder.Config(beam_size=5, ctc_weight=ctc_weight, length_bonus=length_bonus)
+    options = {"ctc_weight": ctc_weight, "length_bonus": length_bonus, "max_length_ratio": 1.0}
+    config = TextDecoder.Config(beam_size=5, **options)
     head, h_TD = make_head(), random_frames(LIMIT)
     scores = all_scores(head, h_TD, task, config)
-    search = TextDecoder(config, head, LETTERS)._build_search(ALL[task])
-    best = search(h_TD[None], maxlenratio=-LIMIT, x_lengths=torch.tensor([LIMIT]))[0][0]
-    assert best.score.item() == pytest.approx(max(scores.values()), abs=1e-4)
-    found = best.yseq.tolist()
-    assert tuple(found[1 : found.index(EOS)]) == max(scores, key=scores.get)
+    best = TextDecoder(config, head, LETTERS).search(frames_of(h_TD[None], [LIMIT], task))[0][0]
+    assert best.score == pytest.approx(max(scores.values()), abs=1e-4)
+    assert best.text == LETTERS.vocabulary.decode(max(scores, key=scores.get))
 
 
 @torch.inference_mode()
@@ -149,24 +159,81 @@ def test_a_row_of_a_batch_has_the_sentence_that_it_has_alone(ctc_weight):
         assert decoder.decode(alone) == [together[row]]
 
 
-def test_a_search_that_ends_without_a_hypothesis_gives_an_empty_sentence():
-    found = SimpleNamespace(yseq=torch.tensor([START["asr"], 2, 1, EOS]), score=-1.0)
+def hypotheses_of(decoder: TextDecoder, h_TD: torch.Tensor, task: str) -> list[Hypothesis]:
+    (found,) = decoder.search(frames_of(h_TD[None], [len(h_TD)], task))
+    return found
 
-    def search(h_BTD, **options):
-        return [[], [found]]
 
-    decoder = TextDecoder(TextDecoder.Config(), make_head(), LETTERS)
-    decoder.searches["asr"] = search
-    assert decoder.decode(frames_of(random_frames(2, 4), [4, 4])) == ["", "ba"]
+@pytest.mark.parametrize(
+    ("ctc_weight", "length_bonus"), [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7), (0.2, -0.3), (1.0, 0.3)]
+)
+@pytest.mark.parametrize(
+    ("units", "beam_size"), [(LETTERS, 1), (LETTERS, 4), (SIGNS, 1), (SIGNS, 5)]
+)
+@torch.inference_mode()
+def test_the_best_hypotheses_are_those_of_espnet_in_their_order(
+    units, beam_size, ctc_weight, length_bonus
+):
+    options = {"ctc_weight": ctc_weight, "length_bonus": length_bonus, "max_length_ratio": 0.8}
+    config = TextDecoder.Config(beam_size=beam_size, **options)
+    for seed, frames in [(0, 1), (1, 2), (2, 17), (3, 24)]:
+        decoder = TextDecoder(config, make_head(seed, units, num_layers=2), units)
+        h_TD = random_frames(frames)
+        got = hypotheses_of(decoder, h_TD, "st")
+        (want,) = EspnetSearch(decoder).search(frames_of(h_TD[None], [frames], "st"))
+        # ESPnet lists impossible ones too.
+        want = [one for one in want if one.score > -1e8][:beam_size]
+        assert [one.text for one in got] == [one.text for one in want]
+        scores = [one.score for one in want]
+        assert [one.score for one in got] == pytest.approx(scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.4, 1.0])
+@torch.inference_mode()
+def test_rows_have_the_hypotheses_and_scores_that_they_have_alone(ctc_weight):
+    config = TextDecoder.Config(beam_size=4, ctc_weight=ctc_weight, max_length_ratio=0.7)
+    decoder = TextDecoder(config, make_head(units=SIGNS), SIGNS)
+    h_BTD, lengths = 2 * random_frames(5, 23), [23, 1, 9, 15, 2]
+    together = decoder.search(frames_of(h_BTD, lengths))
+    assert [one[0].text for one in together] == decoder.decode(frames_of(h_BTD, lengths))
+    for row, length in enumerate(lengths):
+        alone = hypotheses_of(decoder, h_BTD[row, :length], "asr")
+        assert [one.text for one in together[row]] == [one.text for one in alone]
+        scores = [one.score for one in alone]
+        assert [one.score for one in together[row]] == pytest.approx(scores, abs=1e-4)
+        assert scores == sorted(scores, reverse=True)
 
 
 @torch.inference_mode()
-def test_each_task_is_searched_from_its_own_start():
-    decoder = TextDecoder(TextDecoder.Config(beam_size=2), make_head(), LETTERS)
-    for task in ("asr", "st", "asr"):
-        decoder.decode(frames_of(random_frames(1, 4), [4], task))
-    starts = {task: search.sos for task, search in decoder.searches.items()}
-    assert starts == START
+def test_frames_that_are_no_numbers_give_an_empty_sentence_and_harm_no_other_row():
+    decoder = TextDecoder(TextDecoder.Config(), make_head(), LETTERS)
+    h_BTD = random_frames(2, 9)
+    (want,) = decoder.decode(frames_of(h_BTD[1:], [9]))
+    h_BTD[0] = torch.nan
+    assert decoder.search(frames_of(h_BTD, [9, 9]))[0] == []
+    assert decoder.decode(frames_of(h_BTD, [9, 9])) == ["", want]
+
+
+@torch.inference_mode()
+def test_greedy_search_takes_the_path_of_the_task_s_own_ctc():
+    config = load_config(TextDecoder.Config, None, ["search=greedy"])
+    head, h_BTD = make_head(), random_frames(2, 9)
+    for task in ("asr", "st"):
+        log_prob_BTV = head.ctc[task].ctc_lo(h_BTD).log_softmax(2)
+        found = TextDecoder(config, head, LETTERS).search(frames_of(h_BTD, [9, 4], task))
+        for row, length in enumerate([9, 4]):
+            best_T, path_T = log_prob_BTV[row, :length].max(1)
+            ids = [token for token, _ in itertools.groupby(path_T.tolist()) if token != 0]
+            (only,) = found[row]
+            assert only.text == LETTERS.vocabulary.decode(ids)
+            assert only.score == pytest.approx(best_T.sum().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 0}, {"ctc_weight": 1.01}, {"ctc_weight": -0.1}])
+def test_an_option_out_of_its_range_is_told_with_its_name_and_value(options):
+    ((name, value),) = options.items()
+    with pytest.raises(AioError, match=rf"text\.{name} must be .*, not {value}\."):
+        TextDecoder(TextDecoder.Config(**options), make_head(), LETTERS)
 
 
 @pytest.fixture(scope="module")
