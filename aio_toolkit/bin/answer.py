@@ -9,6 +9,7 @@ from aio_toolkit.errors import cli
 # Options of answers, which the kinds of answers have (`hub/answerers/*.py`): values and meaning.
 OPTIONS = {
     "format": ("FORMAT", "texts: txt, json, srt, vtt or ctm (txt)"),
+    "search": ("HOW", "texts: beam, or greedy, faster and with more errors (beam)"),
     "beam_size": ("N", "texts: hypotheses that are kept (5)"),
     "through": ("WAY", "waves: masks, or codec: the codes of the masked waves, decoded (masks)"),
     "num_sources": ("N", "waves: the N loudest speakers or sounds (those that can be heard)"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aio_toolkit.decoding.text import TextDecoder
+from aio_toolkit.decoding.text import Search, TextDecoder
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import TextAnswer
 from aio_toolkit.hub.formats import Format, Word
@@ -49,10 +49,12 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
         """How words are searched and written.
 
         Attributes:
+            search: beam, or greedy, which is faster and makes more errors.
             beam_size: hypotheses that are kept.
             format: of files: txt, json, srt, vtt or ctm.
         """
 
+        search: Search = Search.beam
         beam_size: int = 5
         format: Format = Format.txt
 
@@ -108,7 +110,8 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
         """The search for the best sentence."""
         head: Any = self.model.head_of(self.task)
         units: Any = self.model.units[self.task.output]
-        return TextDecoder(TextDecoder.Config(beam_size=options.beam_size), head, units)
+        config = TextDecoder.Config(search=options.search, beam_size=options.beam_size)
+        return TextDecoder(config, head, units)
 
     def _words(self, log_prob_TV: torch.Tensor, sentence: str, start: float) -> list[Word]:
         """When the words are said, in seconds from the beginning of the recording."""

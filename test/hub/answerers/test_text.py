@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import RATE, named, tiny_model
 
-from aio_toolkit.decoding.text import Hypothesis
+from aio_toolkit.decoding.text import Hypothesis, Search
 from aio_toolkit.hub.answerers import text as module
 from aio_toolkit.hub.answerers.text import LONGEST, SHORTEST, TextAnswerer, stretches
 from aio_toolkit.hub.formats import Word
@@ -104,6 +104,13 @@ def test_words_of_later_stretches_are_timed_from_the_beginning_of_the_recording(
     assert len(starts) > 1
     want = [Word("dog", start + 0.5, start + 0.75) for start in starts]
     assert answered(answerer, wave_S).words == want
+
+
+@pytest.mark.parametrize("search", ["beam", "greedy"])
+def test_the_search_that_is_asked_for_is_made(answerer, search):
+    options = answerer.Options(search=Search(search), beam_size=2)
+    found = answerer.decoder(options).config
+    assert (found.search, found.beam_size) == (search, 2)
 
 
 def test_of_silence_nothing_is_said(answerer, monkeypatch):
