@@ -91,7 +91,8 @@ def check_plain(values: Any, where: str) -> None:
 def leads_out(name: str) -> bool:
     """Whether a text, taken for a path, is not of a file below the folder where it stands.
 
-    >>> [name for name in ("a/b", "/a", "a/../b", "~/a", "C:\\\\a", "..", "a..b") if leads_out(name)]
+    >>> names = ["a/b", "/a", "a/../b", "~/a", "C:\\\\a", "..", "a..b"]
+    >>> [name for name in names if leads_out(name)]
     ['/a', 'a/../b', '~/a', 'C:\\\\a', '..']
     """
     posix, windows = PurePosixPath(name), PureWindowsPath(name)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import command_parser, parse
+from aio_toolkit.arguments import add_pack, command_parser, parse
 from aio_toolkit.errors import cli
 from aio_toolkit.hub.formats import Format
 
@@ -11,7 +11,10 @@ from aio_toolkit.hub.formats import Format
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
+    parser.add_argument(
+        "--model", required=True, help="folder, packed folder, .zip, or user/name on the hub"
+    )
+    add_pack(parser)
     parser.add_argument("--task", required=True, help="one of the model's tasks, such as enh")
     parser.add_argument(
         "--out", type=Path, help="folder for the answers; texts are printed where there is none"
@@ -36,7 +39,7 @@ def main() -> None:
     from aio_toolkit.hub.files import answer_files
     from aio_toolkit.hub.model import Model
 
-    model = Model(args.model, args.device)
+    model = Model(args.model, args.device, args.trust, args.revision)
     answer_files(model, args.task, args.recordings, args.out, Format(args.format))
 
 
