@@ -33,7 +33,8 @@ def write_plain(path: Path, values: dict[str, Any]) -> None:
     {'rate': 16000, 'tasks': ['asr', 'sep']}
     """
     check_plain(values, str(path))
-    text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    # Letters beyond ASCII are escaped: PyYAML does not read all of them back as it writes them.
+    text = yaml.dump(values, Dumper=_Dumper, sort_keys=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
