@@ -86,6 +86,8 @@ def _write(
         units.pack(folder / UNITS / kind)
     if codec is not None:
         _write_codec(codec, loaded, folder / CODEC)
+    elif any(isinstance(getattr(part, CODEC, None), str) for part in loaded.model.modules()):
+        raise AioError("a part of the model needs its codec. Name its folder: --codec.")
     (folder / CARD).write_text(card_of(loaded.model, about), encoding="utf-8")
     write_checksums(folder)
 

@@ -14,8 +14,6 @@ from aio_toolkit.hub.checksums import CARD, CHECKSUMS, CODEC, MODEL_YAML, UNITS,
 PACKED = (MODEL_YAML, WEIGHTS, CHECKSUMS, CARD, f"{UNITS}/*", f"{CODEC}/*")
 # `user/name`, as the hub allows it.
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-# Characters of a foreign message that a user is shown.
-REASON_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -87,17 +85,27 @@ def _from_hub(name: str, revision: str | None) -> Source:
     """Fetch a repository into the hub's cache, or find it there; say which commit it is."""
     # Half a second to import, which those who have a folder need not wait.
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RevisionNotFoundError
 
     try:
         fetched = snapshot_download(name, revision=revision, allow_patterns=list(PACKED))
-    except RevisionNotFoundError:
-        raise AioError(f"{name} has no revision '{revision}' on the hub. Check it.") from None
     except Exception as error:  # of the hub, its HTTP library and the net: unrelated classes
-        reason = " ".join(str(error).split())[:REASON_LENGTH] or type(error).__name__
-        raise AioError(f"{name} is {_NEITHER}: {reason}. Check path, name and net.") from None
+        raise AioError(f"{name} is {_NEITHER}: {_reason(error, revision)}.") from None
     folder = Path(fetched)
     if revision != folder.name:
         print(f"{name} is at commit {folder.name}; revision= keeps to it", file=sys.stderr)
     # A snapshot consists of links to the files of its repository in the cache.
     return Source(name, folder, root=folder.parents[1], is_foreign=True)
+
+
+def _reason(error: Exception, revision: str | None) -> str:
+    """Why nothing was fetched; the library's own messages are paragraphs."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"the hub has it without revision '{revision}'"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the hub does not know it, or wants to know you first (hf auth login)"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return "the hub cannot be asked, and it was not fetched before"
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -59,15 +59,14 @@ def unpack(folder: Path, root: Path, trust: Sequence[str] = ()) -> LoadedAio:
     _use_parts(path, description.parts, trust)
     _check_codec(folder, description.encoder, sums)
 
-    content = {
-        "config": with_codec(description.config, folder / CODEC, str(path)),
-        "encoder": with_codec(description.encoder, folder / CODEC, str(path)),
-        "tasks": description.tasks,
-        "num_experts": description.num_experts,
-        "units": _units(folder, description.tasks),
-        "state": read_tensors(folder / WEIGHTS),
-    }
-    return LoadedAio.from_content(content, str(path))
+    try:
+        content = _content(folder, description)
+        return LoadedAio.from_content(content, str(path))
+    except AioError:
+        raise
+    except Exception as error:  # whatever a model of values that no model ever had comes to
+        problem = f"{path} does not describe a model ({type(error).__name__}: {error})"
+        raise AioError(f"{problem}. Get the pack again, or pack the model again.") from error
 
 
 def with_codec(values: Any, codec: Path | str, where: str = "") -> Any:
@@ -135,17 +134,21 @@ def _check_codec(folder: Path, encoder: dict[str, Any], sums: dict[str, str]) ->
             raise AioError(f"{path}: key '{key}' names what is not in the pack. Do not use it.")
 
 
-def _units(folder: Path, tasks: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The state of the units of every kind of answer."""
-    units = {}
-    for name, entry in tasks.items():
-        kind = entry.get("output") if isinstance(entry, dict) else None
-        # What else is wrong with a task is told where the model is made.
-        if isinstance(kind, str) and kind in parts.kinds("answers") and kind not in units:
-            try:
-                of_kind = parts.find_in("answers", kind).units.unpack(folder / UNITS / kind)
-            except (KeyError, TypeError, ValueError) as error:
-                problem = f"{folder / UNITS / kind} holds no units of task '{name}'"
-                raise AioError(f"{problem} ({error!r}). Pack the model again.") from None
-            units[kind] = of_kind.state()
-    return units
+def _content(folder: Path, description: Description) -> dict[str, Any]:
+    """What `LoadedAio.content` was."""
+    where = str(folder / MODEL_YAML)
+    kinds = dict.fromkeys(entry["output"] for entry in description.tasks.values())
+    # Of kinds that there are not, the tasks tell.
+    units = {
+        kind: parts.find_in("answers", kind).units.unpack(folder / UNITS / kind).state()
+        for kind in kinds
+        if kind in parts.kinds("answers")
+    }
+    return {
+        "config": with_codec(description.config, folder / CODEC, where),
+        "encoder": with_codec(description.encoder, folder / CODEC, where),
+        "tasks": description.tasks,
+        "num_experts": description.num_experts,
+        "units": units,
+        "state": read_tensors(folder / WEIGHTS),
+    }

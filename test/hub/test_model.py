@@ -53,17 +53,18 @@ def test_a_task_that_the_model_lacks_is_told_with_those_it_has(model):
         model.answer("notes", noise(1000), rate=RATE)
 
 
-def test_a_folder_without_a_model_is_told(tmp_path):
-    with pytest.raises(AioError, match=r"model.pt does not exist. Run stage 4 first."):
-        aio_toolkit.load(tmp_path)
-
-
 def test_a_card_tells_tasks_rate_and_size(model):
     first, size, _, *tasks = model.describe().splitlines()
     assert first.endswith(", hears 16000 Hz")
     assert size.startswith("parameters: backbone ")
     assert tasks[2] == "  sep    speech separation: spk1, spk2"
     assert len(tasks) == 6
+
+
+def test_a_packed_model_tells_what_its_card_says_too(packed, model):
+    card = aio_toolkit.load(packed, device="cpu").describe().splitlines()
+    assert card[1:9] == model.describe().splitlines()[1:]
+    assert card[9:] == ["trained on: mini_aio", "licence: cc-by-4.0"]
 
 
 def test_importing_the_package_imports_nothing_heavy():
