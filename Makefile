@@ -11,7 +11,7 @@ setup:  ## make the environment in tools/venv (about 6 GB; does nothing when it 
 	@tools/setup_env.sh
 
 demo: setup  ## run egs/mini_aio from data to tables of results and to answers, on the CPU
-	@egs/mini_aio/run.sh --stage 1 --stop_stage 7
+	@egs/mini_aio/run.sh --stage 1 --stop_stage 8
 	@cd egs/mini_aio && . ./path.sh && python local/answer_some.py
 
 test: setup  ## run the tests

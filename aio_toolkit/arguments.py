@@ -42,6 +42,24 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return args
 
 
+def add_pack(parser: argparse.ArgumentParser) -> None:
+    """Add what the model of others needs: `--trust` and `--revision`.
+
+    >>> parser = command_parser("Answer.")
+    >>> add_pack(parser)
+    >>> parser.parse_args(["--trust", "tagging"]).trust
+    ['tagging']
+    """
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="an installed package of parts that a packed model may run; may be repeated",
+    )
+    parser.add_argument("--revision", help="commit, tag or branch of a model on the hub")
+
+
 def add_config(parser: argparse.ArgumentParser, example: str, *, required: bool = True) -> None:
     """Add `--config` and `--set`.
 

@@ -33,7 +33,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, _mode_of_new_files())
+        os.chmod(name, mode_of_new(0o666))
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -76,9 +76,13 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _mode_of_new_files() -> int:
-    """The mode that `open` gives a file; mkstemp and some writers make private ones."""
+def mode_of_new(asked: int) -> int:
+    """What the user's mask leaves of a mode; mkstemp, mkdtemp and some writers make private files.
+
+    >>> mode_of_new(0o666) & 0o600 == 0o600
+    True
+    """
     # The system tells the mask only by setting it.
     umask = os.umask(0)
     os.umask(umask)
-    return 0o666 & ~umask
+    return asked & ~umask

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from aio_toolkit.answers.units_files import load_state, save_state
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.mixtures import Mixture
 from aio_toolkit.data.spans import Span
@@ -33,7 +34,16 @@ class Units(ABC):
     @classmethod
     @abstractmethod
     def from_state(cls, state: dict[str, Any]) -> "Units":
-        """The units that `state` came from."""
+        """The units that `state` came from; where it went through a pack, tuples are lists."""
+
+    def pack(self, folder: Path) -> None:
+        """Write them to a folder of a pack; a kind may have a format that people know better."""
+        save_state(self.state(), folder)
+
+    @classmethod
+    def unpack(cls, folder: Path) -> "Units":
+        """The units that `pack` wrote; AioError where they are missing or damaged."""
+        return cls.from_state(load_state(folder))
 
     @abstractmethod
     def check_same(self, other: "Units", where: str) -> None:

@@ -55,6 +55,17 @@ class TextUnits(Units):
         return cls(vocabulary)
 
     @override
+    def pack(self, folder: Path) -> None:
+        """The SentencePiece model, which its own tools read, and the list of tokens."""
+        self.vocabulary.save(folder)
+
+    @classmethod
+    @override
+    def unpack(cls, folder: Path) -> "TextUnits":
+        """The vocabulary, whose list is that of its model."""
+        return cls(Vocabulary.load(folder))
+
+    @override
     def check_same(self, other: Units, where: str) -> None:
         """Ids mean the same tokens."""
         tokens: tuple[str, ...] = ()

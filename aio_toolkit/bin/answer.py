@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aio_toolkit.arguments import command_parser, parse
+from aio_toolkit.arguments import add_pack, command_parser, parse
 from aio_toolkit.errors import cli
 
 # Options of answers, which the kinds of answers have (`hub/answerers/*.py`): values and meaning.
@@ -21,7 +21,10 @@ OPTIONS = {
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
+    parser.add_argument(
+        "--model", required=True, help="folder, packed folder, .zip, or user/name on the hub"
+    )
+    add_pack(parser)
     parser.add_argument("--task", required=True, help="one of the model's tasks, such as enh")
     parser.add_argument(
         "--out", type=Path, help="folder for the answers; texts are printed where there is none"
@@ -48,7 +51,7 @@ def main() -> None:
     from aio_toolkit.hub.files import FileAnswers
     from aio_toolkit.hub.model import Model
 
-    model = Model(args.model, args.device, args.codec)
+    model = Model(args.model, args.device, args.codec, args.trust, args.revision)
     given = {name: getattr(args, name) for name in OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
     answers = FileAnswers(model, args.task, args.out, options, args.channel, args.batch)

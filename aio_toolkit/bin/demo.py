@@ -1,16 +1,18 @@
 """Try a finished model on a page in the browser."""
 
 import argparse
-from pathlib import Path
 
-from aio_toolkit.arguments import command_parser, parse
+from aio_toolkit.arguments import add_pack, command_parser, parse
 from aio_toolkit.errors import cli
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the model (stage 4)")
+    parser.add_argument(
+        "--model", required=True, help="folder, packed folder, .zip, or user/name on the hub"
+    )
+    add_pack(parser)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -31,7 +33,8 @@ def main() -> None:
     from aio_toolkit.hub.model import Model
     from aio_toolkit.hub.server import serve
 
-    serve(Model(args.model, args.device), args.host, args.port, args.max_minutes)
+    model = Model(args.model, args.device, trust=args.trust, revision=args.revision)
+    serve(model, args.host, args.port, args.max_minutes)
 
 
 if __name__ == "__main__":

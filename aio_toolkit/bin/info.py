@@ -1,16 +1,16 @@
 """Tell what a finished model is: tasks, rate, size."""
 
 import argparse
-from pathlib import Path
 
-from aio_toolkit.arguments import command_parser, parse
+from aio_toolkit.arguments import add_pack, command_parser, parse
 from aio_toolkit.errors import cli
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = command_parser(__doc__)
-    parser.add_argument("model", type=Path, help="folder of the model (stage 4)")
+    parser.add_argument("model", help="folder, packed folder, .zip, or user/name on the hub")
+    add_pack(parser)
     return parser
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     args = parse(build_parser())
     from aio_toolkit.hub.model import Model
 
-    print(Model(args.model, device="cpu").describe())
+    print(Model(args.model, "cpu", args.trust, args.revision).describe())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A finished model, ready to answer recordings."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +10,10 @@ from aio_toolkit.codec.base import Codec, check_same, load_codec
 from aio_toolkit.config import from_values
 from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import sha256_file
 from aio_toolkit.hub.answerers.base import Answerer
+from aio_toolkit.hub.card import describe_card
+from aio_toolkit.hub.opened import open_model
 from aio_toolkit.hub.recording import stream_of, to_recording
-from aio_toolkit.models.checkpoint import MODEL, load_aio
 from aio_toolkit.models.size import describe_size
 from aio_toolkit.tasks import Task
 
@@ -32,40 +32,51 @@ class Model:
     Attributes:
         tasks: its tasks by name.
         rate: Hz at which it hears; other rates are resampled, there and back.
+        sha256: a hash that tells it from other models.
     """
 
-    def __init__(self, folder: Path, device: str = "auto", codec: Path | str | None = None):
+    def __init__(
+        self,
+        where: Path | str,
+        device: str = "auto",
+        codec: Path | str | None = None,
+        trust: Sequence[str] = (),
+        revision: str | None = None,
+    ):
         """Read a model.
 
         Args:
-            folder: experiment folder of stage 4, or of a sub-network.
+            where: experiment folder of stage 4 or of a sub-network, packed folder, zip of one, or
+                `user/name` on the hub.
             device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
             codec: folder, file or name of the codec that it was trained with, for answers that need
                 one; it is loaded when it is needed.
+            trust: packages of parts that a pack may run.
+            revision: commit, tag or branch on the hub.
 
         Raises:
-            AioError: there is no model or device, or the model is damaged.
+            AioError: there is no model or device, or the model is damaged or not safe.
         """
         device = pick_device(device)
-        self._path = folder / MODEL
-        loaded = load_aio(self._path)
+        self._opened = open_model(where, trust, revision)
+        loaded = self._opened.loaded
         self._model = loaded.model.to(device)
-        self._codec, self._fingerprint = codec, loaded.codec
+        self._codec, self._fingerprint = codec or self._opened.codec, loaded.codec
+        self.sha256 = self._opened.sha256
         self.tasks: dict[str, Task] = {task.name: task for task in self._model.tasks}
         self.rate = self._model.encoder.grid.sample_rate
         self._answerers: dict[str, Answerer] = {}
 
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of its file: models of one folder differ while training goes on."""
-        return sha256_file(self._path)
-
     def describe(self) -> str:
-        """A card in some lines: tasks with what they answer, rate, size."""
+        """A card in some lines: tasks with what they answer, rate, size; training data, results and
+        licence where a pack tells them."""
         width = max(map(len, self.tasks))
-        lines = [f"{self._path.parent}, hears {self.rate} Hz", describe_size(self._model), "tasks:"]
+        name = self._opened.source.name
+        lines = [f"{name}, hears {self.rate} Hz", describe_size(self._model), "tasks:"]
         for name, task in self.tasks.items():
             lines.append(f"  {name:{width}}  {task.title}: {', '.join(task.targets)}")
+        if self._opened.card:
+            lines += describe_card(self._opened.card)
         return "\n".join(lines)
 
     def answer(

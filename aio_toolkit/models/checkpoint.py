@@ -1,6 +1,7 @@
 """Finished models on disk: weights together with everything that gives them meaning."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from aio_toolkit.tasks import task_to_dict, tasks_from_dicts
 MODEL = "model.pt"
 # Kinds of checkpoints: what is in a file that is called as all others.
 SSL_ENCODER, AIO_MODEL = "ssl encoder", "aio model"
+# Characters of torch's message about weights that do not fit, which may list all of them.
+REASON_LENGTH = 200
 
 
 @dataclass
@@ -75,14 +78,18 @@ class LoadedAio:
 
     def save(self, path: Path) -> None:
         """Write the model, with all that is needed to make it again."""
+        _save(path, {"kind": AIO_MODEL, **self.content()})
+
+    def content(self) -> dict[str, Any]:
+        """All that is needed to make the model again: plain values, and tensors in `state`; the
+        units of each kind of answer are what `Units.state` says."""
         model = self.model
         options = model.config.heads
         # Options of kinds that the model does not answer would ask for their packages.
         heads = {kind: options[kind] for kind in model.heads if kind in options}
         config = dataclasses.replace(model.config, heads=heads)
         ssl = LoadedSsl(model.encoder, self.codec)
-        content = {
-            "kind": AIO_MODEL,
+        return {
             "config": to_dict(config),
             "encoder": _encoder_content(ssl),
             "tasks": {task.name: task_to_dict(task) for task in model.tasks},
@@ -90,36 +97,52 @@ class LoadedAio:
             "num_experts": _num_experts(model),
             "state": model.state_dict(),
         }
-        _save(path, content)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], where: str) -> "LoadedAio":
+        """Make the model that `content` tells of.
+
+        1. Read its tasks, whose kinds of answer may need further packages (`--parts`).
+        2. Make it from its configuration, as large as it was before any cut.
+        3. Cut it where it is a sub-network; take its weights.
+
+        Args:
+            content: what `content` returned.
+            where: opens error messages.
+
+        Raises:
+            AioError: the weights are of another model, or it has parts of a package that is not in
+                use.
+        """
+        # Before its other parts: a missing package is best told by the kind of answer that it has.
+        tasks = tasks_from_dicts(content["tasks"])
+        ssl = _empty_encoder(content["encoder"])
+        config = from_values(AioModel.Config, content["config"], where)
+        units = {}
+        for task in tasks:
+            state = content["units"][task.output]
+            units[task.output] = task.kind.units.from_state(state)
+
+        model = AioModel(config, tasks, ssl.encoder, units)
+        num_experts = content["num_experts"]
+        if num_experts != _num_experts(model):
+            shrink(model, num_experts)
+        try:
+            model.load_state_dict(content["state"])
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:REASON_LENGTH]
+            raise AioError(f"{where}: the weights are not those of the model: {reason}.") from None
+        return cls(model.eval(), ssl.codec)
 
 
 def load_aio(path: Path) -> LoadedAio:
     """Read the multitask model.
 
-    1. Read its tasks, whose kinds of answer may need further packages (`--parts`).
-    2. Make it from its configuration, as large as it was before any cut.
-    3. Cut it where it is a sub-network; read its weights.
-
     Raises:
         AioError: it is missing, damaged, or no multitask model, or it has parts of a package that
             is not in use.
     """
-    content = _load(path, AIO_MODEL, stage=4)
-    # Before its other parts: a missing package is best told by the kind of answer that it has.
-    tasks = tasks_from_dicts(content["tasks"])
-    ssl = _empty_encoder(content["encoder"])
-    config = from_values(AioModel.Config, content["config"], str(path))
-    units = {}
-    for task in tasks:
-        state = content["units"][task.output]
-        units[task.output] = task.kind.units.from_state(state)
-
-    model = AioModel(config, tasks, ssl.encoder, units)
-    num_experts = content["num_experts"]
-    if num_experts != _num_experts(model):
-        shrink(model, num_experts)
-    model.load_state_dict(content["state"])
-    return LoadedAio(model.eval(), ssl.codec)
+    return LoadedAio.from_content(_load(path, AIO_MODEL, stage=4), str(path))
 
 
 def _num_experts(model: AioModel) -> dict[str, int]:

@@ -4,8 +4,8 @@ set -euo pipefail
 set -f # a value like layers=[1,*] is no file pattern
 
 # Options: name=default # meaning. --help prints these lines, so each stays on one.
-stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring, 7 analysis
-stop_stage=7                          # last stage to run
+stage=1                               # first stage to run: 1 data, 2 tokens, 3 SSL, 4 AIO, 5 decoding, 6 scoring, 7 analysis, 8 packing
+stop_stage=8                          # last stage to run
 ngpu=0                                # number of GPUs for stages 2 to 5; 0: the CPU
 nj=4                                  # parallel jobs of tokenization, of decoding on a CPU, and of scoring
 fs=16000                              # sample rate in Hz, of data, codec and models
@@ -27,6 +27,7 @@ codec_args=                           # key=value pairs that win over codec_conf
 ssl_args=                             # key=value pairs that win over ssl_config
 train_args=                           # key=value pairs that win over train_config
 decode_args=                          # key=value pairs that win over decode_config
+pack_args=                            # arguments of stage 8, such as --license cc-by-4.0 --trained_on NAME --half
 dumpdir=dump                          # folder of codes and units, of one codec
 expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
@@ -116,7 +117,7 @@ stem() {
 for name in stage stop_stage ngpu nj fs vocab_size ${seed:+seed}; do
     [[ ${!name} =~ ^[0-9]+$ ]] || fail "option --$name is a number, not '${!name}'."
 done
-[ "$stage" -le 7 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 7."
+[ "$stage" -le 8 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 8."
 
 . ./path.sh
 
@@ -220,5 +221,19 @@ if begin 7 "analysis" "$aio_exp data/$dev_set" "ROUTING.md, routing.json and rou
     need 4 "$aio_exp/model.pt"
     logged "$aio_exp/routing.log" "$python" -m aio_toolkit.bin.routing "${common[@]}" --model "$aio_exp" \
         --data "data/$dev_set" --out "$aio_exp"
+    end
+fi
+
+if begin 8 "packing" "$aio_exp $codec results.json in $decode_dirs" "$aio_exp/pack"; then
+    need 4 "$aio_exp/model.pt"
+    packed=(--model "$aio_exp" --out "$aio_exp/pack")
+    # A codec that is known by its name is found by it.
+    if [ -d "$codec" ]; then packed+=(--codec "$codec"); fi
+    results=
+    for out in $decode_dirs; do
+        if [ -f "$out/results.json" ]; then results+=" $out/results.json"; fi
+    done
+    logged "$aio_exp/pack.log" "$python" -m aio_toolkit.bin.pack ${parts:+--parts $parts} "${packed[@]}" \
+        ${results:+--results $results} $pack_args
     end
 fi

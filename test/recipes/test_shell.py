@@ -174,6 +174,7 @@ def test_an_unknown_option_of_a_recipe_is_an_error() -> None:
         (5, "exp/train_aio/model.pt", 4),
         (6, "exp/train_aio/decode_test", 5),
         (7, "exp/train_aio/model.pt", 4),
+        (8, "exp/train_aio/model.pt", 4),
     ],
 )
 def test_a_stage_without_inputs_names_the_file_and_its_stage(
@@ -309,7 +310,7 @@ def test_every_command_understands_the_arguments_it_gets(
     ]
     result = aio(recipe, *changed, "--tag", "mine")
     assert result.returncode == 0, result.stderr
-    assert len({command.split()[0] for command in ran(result)}) == 9
+    assert len({command.split()[0] for command in ran(result)}) == 10
     for command in ran(result):
         assert parses(command, monkeypatch), command
 
@@ -337,6 +338,24 @@ def parses(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
         except SystemExit:
             return False
     raise AssertionError(f"{name} parses no arguments")
+
+
+def test_a_pack_has_the_codec_that_is_a_folder_and_the_results_that_there_are(
+    recipe: Path,
+) -> None:
+    touch(recipe / "exp/train_aio/model.pt", recipe / "exp/train_aio/decode_b/results.json")
+    stage_8 = ("--stage", "8", "--test_sets", "a b", "--pack_args", "--license mit")
+    (named,) = ran(aio(recipe, *stage_8, "--codec", "dac-16khz"))
+    results = "--results exp/train_aio/decode_b/results.json"
+    assert named == (f"pack --model exp/train_aio --out exp/train_aio/pack {results} --license mit")
+    (recipe / "codec").mkdir()
+    touch(recipe / "exp/train_aio/decode_a/results.json")
+    (command,) = ran(aio(recipe, *stage_8, "--codec", "codec", "--parts", "mine"))
+    assert command == (
+        "pack --parts mine --model exp/train_aio --out exp/train_aio/pack --codec codec "
+        "--results exp/train_aio/decode_a/results.json exp/train_aio/decode_b/results.json "
+        "--license mit"
+    )
 
 
 def test_a_failing_command_stops_the_recipe_and_is_reported(recipe: Path) -> None:
