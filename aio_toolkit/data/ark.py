@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from aio_toolkit.data.decoder import Decoder
+from aio_toolkit.data.full_scale import to_full_scale
 from aio_toolkit.errors import AioError
 
 # Kaldi appends the range of rows to some offsets: `file.ark:123[0:99]`.
@@ -88,8 +89,4 @@ def _load(spec: str) -> tuple[np.ndarray, int]:
         raise AioError(f"{spec} holds a matrix without a sample rate, not audio. {remedy}")
 
     rate, samples = loaded
-    if samples.dtype == np.uint8:
-        samples = (samples - 128.0) / 128
-    elif np.issubdtype(samples.dtype, np.integer):
-        samples = samples / -float(np.iinfo(samples.dtype).min)
-    return samples, int(rate)
+    return to_full_scale(samples), int(rate)

@@ -29,7 +29,6 @@ __all__ = [
     "is_pipe",
     "open_audio",
     "read_audio",
-    "read_channels",
     "read_header",
     "read_span",
 ]
@@ -107,27 +106,6 @@ def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
     """
     with open_audio(spec, where) as stream:
         return _wave_at(sample_rate, stream)
-
-
-def read_channels(
-    spec: str | BinaryIO, where: str = "", channel: int | None = None
-) -> tuple[np.ndarray, int]:
-    """Read all channels of a wave as they are, or one of them.
-
-    Args:
-        spec: as in `open_audio`.
-        where: what error messages open with.
-        channel: the only one to be read, counted from 1; None reads all.
-
-    Returns:
-        (S, C) float32 in [-1, 1], and their rate in Hz.
-
-    Raises:
-        AioError: as `open_audio`.
-    """
-    with open_audio(spec, where, channel) as stream:
-        blocks = list(stream.blocks(_size_of_all(stream)))
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), stream.sample_rate
 
 
 def read_span(

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from aio_toolkit.data.audio import check_samples
+from aio_toolkit.data.audio_stream import check_finite
+from aio_toolkit.data.decoder import no_samples
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
 
@@ -91,9 +92,7 @@ class WavWriter:
         """
         import soundfile
 
-        if not len(wave_SC):
-            return
-        check_samples(wave_SC, str(self.path))
+        check_finite(wave_SC, str(self.path), self._written)
         self._written += len(wave_SC)
         if self._written * self.num_channels * _BYTES[self.subtype] > _MOST_BYTES:
             raise AioError(
@@ -139,8 +138,8 @@ def write_wav(
     wave_S = np.asarray(wave_S)
     if wave_S.ndim not in (1, 2):
         raise ValueError(f"expected a wave of shape (S,) or (S, C), got {wave_S.shape}")
-    # Before a file is begun.
-    check_samples(wave_S, str(path))
+    if not wave_S.size:
+        raise no_samples(str(path))
     num_channels = wave_S.shape[1] if wave_S.ndim == 2 else 1
     with WavWriter(path, sample_rate, num_channels, subtype) as writer:
         writer.write(wave_S)

@@ -2,7 +2,7 @@
 
 import torch
 
-BLANK = 0
+from aio_toolkit.decoding.ctc_prefix import BLANK
 
 
 def best_paths(

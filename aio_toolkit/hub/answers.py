@@ -101,6 +101,11 @@ class AudioAnswer:
         return ", ".join(self.waves)
 
     @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The targets and the rest: all that the recording holds."""
+        return {**self.waves, REST: self.rest}
+
+    @property
     def codes(self) -> dict[str, np.ndarray]:
         """Codes (T, Q) of each target, of the mean of its channels at the codec's rate.
 
@@ -145,7 +150,7 @@ class AudioAnswer:
             subtype: `FLOAT`, where nothing is rescaled or clipped, or `PCM_16`, which clips at full
                 scale, with a warning.
         """
-        for name, wave_CS in {**self.waves, REST: self.rest}.items():
+        for name, wave_CS in self.parts.items():
             write_wav(Path(folder, f"{name}.wav"), wave_CS.T, self.rate, subtype)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from aio_toolkit.data.audio import is_ark_offset, is_pipe
 from aio_toolkit.errors import AioError
-from aio_toolkit.hub.answers import REST, AudioAnswer, TextAnswer
+from aio_toolkit.hub.answers import AudioAnswer, TextAnswer
 from aio_toolkit.hub.figures import draw, scale_of
 from aio_toolkit.hub.formats import Word
 from aio_toolkit.hub.recording import to_recording
@@ -105,7 +105,7 @@ def show(title: str, recording: Upload, answer: Any) -> Shown:
     """
     waves = [(recording.name, recording.wave_CS)]
     if isinstance(answer, AudioAnswer):
-        waves += [*answer.waves.items(), (REST, answer.rest)]
+        waves += answer.parts.items()
         sentence = ""
     else:
         sentence = str(answer) or NOTHING

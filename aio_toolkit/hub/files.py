@@ -117,6 +117,8 @@ class FileAnswers:
     def _write(self, question: Question, write: Callable[[Path], None]) -> None:
         assert question.folder is not None, "those without one are printed"
         stamp = question.folder / STAMP
+        # Before: a recording that changes meanwhile is to be answered again.
+        made_from = self._made_from(question)
         # Whoever is killed while writing leaves an answer that does not look finished.
         stamp.unlink(missing_ok=True)
         try:
@@ -126,7 +128,7 @@ class FileAnswers:
             with contextlib.suppress(OSError):
                 question.folder.rmdir()
             raise
-        write_json(stamp, self._made_from(question))
+        write_json(stamp, made_from)
 
 
 def find_files(named: Iterable[Path]) -> dict[str, Path]:

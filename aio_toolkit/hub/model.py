@@ -104,19 +104,18 @@ class Model:
         Raises:
             AioError: it does not know the task or an option, or a recording cannot be read.
         """
-        answerer = self.answerer(task)
-        chosen = self.options(task, options)
-        many = x if isinstance(x, list) else [x]
-        openers = [partial(to_recording, one, rate) for one in many]
-        answers = answerer.answers(openers, chosen, AT_ONCE)
-        if out is None:
-            joined = [answerer.joined(pieces, chosen) for pieces in answers]
-            return joined if isinstance(x, list) else joined[0]
-        if isinstance(x, list):
+        is_list = isinstance(x, list)
+        if is_list and out is not None:
             remedy = "Answer them one by one, or by the command `aio-toolkit answer`"
             raise AioError(f"out: a list of recordings has no single folder. {remedy}.")
-        answerer.write(next(answers), Path(out), chosen)
-        return Path(out)
+        answerer, chosen = self.answerer(task), self.options(task, options)
+        openers = [partial(to_recording, one, rate) for one in (x if is_list else [x])]
+        answers = answerer.answers(openers, chosen, AT_ONCE)
+        if out is not None:
+            answerer.write(next(answers), Path(out), chosen)
+            return Path(out)
+        joined = [answerer.joined(pieces, chosen) for pieces in answers]
+        return joined if is_list else joined[0]
 
     def stream(self, task: str, chunks: Iterable[Any], rate: int, **options: Any) -> Iterator[Any]:
         """The answer to a recording that is still going on, piece by piece.

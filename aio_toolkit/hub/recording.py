@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from aio_toolkit.data.audio import check_samples, open_audio
+from aio_toolkit.data.full_scale import to_full_scale
 from aio_toolkit.errors import AioError
 
 # What has no name of its own is called so in messages and files.
@@ -104,8 +105,6 @@ def _checked(x: Any, rate: int | None) -> np.ndarray:
     if wave.ndim not in (1, 2):
         problem = f"the shape is {wave.shape}"
         raise AioError(f"{UNNAMED}: {problem}. Give (samples,) or (channels, samples).")
-    if np.issubdtype(wave.dtype, np.integer):
-        wave = wave / -float(np.iinfo(wave.dtype).min)
-    wave_CS = np.atleast_2d(wave).astype(np.float32)
+    wave_CS = np.atleast_2d(to_full_scale(wave)).astype(np.float32)
     check_samples(wave_CS.T, UNNAMED)
     return wave_CS

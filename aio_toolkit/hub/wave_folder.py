@@ -56,7 +56,7 @@ def _write_pieces(
         writers: dict[str, WavWriter] = {}
         for piece in pieces:
             energies.update(piece.energies())
-            for name, wave_CS in {**piece.waves, REST: piece.rest}.items():
+            for name, wave_CS in piece.parts.items():
                 if name not in writers:
                     path = folder / f"{name}.wav"
                     writer = WavWriter(path, piece.rate, len(wave_CS), subtype)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from aio_toolkit.hub.streams import Tap
+from aio_toolkit.hub.blocks import Tap
 
 # Puts the sources (N, C, S) of a window in their places, by the last samples (N, C, S) of the
 # window before, which it begins with; the first window has none before it.

@@ -4,8 +4,9 @@ import kaldiio
 import numpy as np
 import odd_audio
 import pytest
+from whole_audio import read_channels
 
-from aio_toolkit.data.audio import is_ark_offset, open_audio, read_channels
+from aio_toolkit.data.audio import is_ark_offset, open_audio
 from aio_toolkit.errors import AioError
 
 

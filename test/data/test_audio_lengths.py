@@ -8,9 +8,10 @@ import numpy as np
 import odd_audio
 import pytest
 import soundfile
+from whole_audio import read_channels
 
 from aio_toolkit.data import audio
-from aio_toolkit.data.audio import read_channels, read_header
+from aio_toolkit.data.audio import read_header
 from aio_toolkit.data.audio_lengths import ogg_is_whole, tells_length
 from aio_toolkit.errors import AioError
 

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import odd_audio
 import pytest
+from whole_audio import read_channels
 
-from aio_toolkit.data.audio import open_audio, read_channels, read_header
+from aio_toolkit.data.audio import open_audio, read_header
 from aio_toolkit.data.audio_source import open_source
 from aio_toolkit.errors import AioError
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from whole_audio import read_channels
 
-from aio_toolkit.data.audio import open_audio, read_channels
+from aio_toolkit.data.audio import open_audio
 from aio_toolkit.data.audio_stream import AudioStream, check_samples
 from aio_toolkit.data.decoder import Decoder, from_sample
 from aio_toolkit.errors import AioError

@@ -5,11 +5,11 @@ import io
 import av
 import numpy as np
 import pytest
+from whole_audio import read_channels
 
 from aio_toolkit.data.audio import (
     open_audio,
     read_audio,
-    read_channels,
     read_header,
     read_span,
 )

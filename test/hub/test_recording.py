@@ -61,6 +61,7 @@ def test_two_who_hear_it_hear_the_same(stereo):
         (torch.tensor([[0.5, -1.0], [0.25, 0.0]]), [[0.5, -1.0], [0.25, 0.0]]),
         (np.array([[1 << 14, -(1 << 15)]], np.int16), [[0.5, -1.0]]),
         (np.array([1 << 30, 0], np.int32), [[0.5, 0.0]]),
+        (np.array([192, 128], np.uint8), [[0.5, 0.0]]),
     ],
 )
 def test_arrays_and_tensors_are_floats_of_full_scale_one(x, want):

@@ -1,8 +1,9 @@
 """How fast audio is decoded and checked, beside one `soundfile.read` of it in the same run.
 
 Every line is a format: how many seconds of audio a second of processor time reads by
-`soundfile.read`, by blocks and whole, and how that compares; the best of several runs each, which
-take turns. Of MP3 without a table, soundfile reads only what it estimates there to be.
+`soundfile.read`, by blocks, and whole as one channel, and how that compares; the best of several
+runs each, which take turns. Of MP3 without a table, soundfile reads only what it estimates there to
+be.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from aio_toolkit.data.audio import open_audio, read_channels
+from aio_toolkit.data.audio import open_audio, read_audio
 
 # Rate and channels of speech, and of music.
 SHAPES = {"speech": (16000, 1), "music": (44100, 2)}
@@ -58,6 +59,7 @@ def without_table(mp3: bytes) -> bytes:
 
 def report(path: Path, block: int, runs: int) -> None:
     """Time all ways of reading a file."""
+    rate = soundfile.info(path).samplerate
 
     def by_blocks() -> int:
         with open_audio(str(path)) as stream:
@@ -66,9 +68,9 @@ def report(path: Path, block: int, runs: int) -> None:
     ways: dict[str, Callable[[], int]] = {
         "soundfile": lambda: len(soundfile.read(path, dtype="float32", always_2d=True)[0]),
         "blocks": by_blocks,
-        "whole": lambda: len(read_channels(str(path))[0]),
+        "whole": lambda: len(read_audio(str(path), rate)),
     }
-    rate, speeds = soundfile.info(path).samplerate, dict.fromkeys(ways, 0.0)
+    speeds = dict.fromkeys(ways, 0.0)
     for _ in range(runs):
         for way, read in ways.items():
             before = time.process_time()

@@ -6,6 +6,7 @@ length, as stage 5 makes them. A head without training would not do, since it kn
 """
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ BATCH, WARM_UP = 16, 2
 def main() -> None:
     """Print a block of lines for each text task."""
     args = build_parser().parse_args()
+    # Paths are relative to it, those in its data dirs too.
+    os.chdir(args.recipe)
     loaded = load_aio(args.model / MODEL)
     model = loaded.model
     known = {task.name: task for task in model.tasks}
@@ -51,11 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    recipe = REPO / "egs/mini_aio"
     parser.add_argument(
-        "--model", type=Path, default=recipe / "exp/train_aio", help="folder of stage 4"
+        "--recipe", type=Path, default=REPO / "egs/mini_aio", help="folder of the recipe"
     )
-    parser.add_argument("--data", type=Path, default=recipe / "data/test", help="data dir")
+    parser.add_argument("--model", type=Path, default=Path("exp/train_aio"), help="of stage 4")
+    parser.add_argument("--data", type=Path, default=Path("data/test"), help="data dir")
     parser.add_argument("--max_utts", type=int, default=150, help="utterances of each task")
     return parser
 

@@ -23,9 +23,9 @@ from aio_toolkit.heads.paths.base import CodePath
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import AudioAnswer, codes_of
 from aio_toolkit.hub.audible import audible
+from aio_toolkit.hub.blocks import Tap, resampled
 from aio_toolkit.hub.places import Places
 from aio_toolkit.hub.recording import Recording
-from aio_toolkit.hub.streams import Tap, resampled
 from aio_toolkit.hub.wave_folder import write_waves
 from aio_toolkit.hub.windows import cut, join
 

@@ -11,9 +11,9 @@ import torch
 from aio_toolkit.decoding.text import Search, TextDecoder
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.answers import TextAnswer
+from aio_toolkit.hub.blocks import Tap, resampled
 from aio_toolkit.hub.formats import Format, Word
 from aio_toolkit.hub.recording import Recording
-from aio_toolkit.hub.streams import Tap, resampled
 from aio_toolkit.hub.words import align
 
 # Seconds that a model hears at a time at the most, and at the least where more follows.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aio_toolkit.hub.streams import Tap, resampled
+from aio_toolkit.hub.blocks import Tap, resampled
 
 
 @given(
