@@ -22,7 +22,7 @@ from aio_toolkit.models.ssl import SslModel
 from aio_toolkit.moe.base import Tables
 from aio_toolkit.moe.mixture import MoE
 from aio_toolkit.training.multitask import MultitaskModule
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.pretrain import PretrainModule
 
 
@@ -62,7 +62,7 @@ def balance(kind: str, **options: Any) -> dict[str, Any]:
 def aio_module(
     model: AioModel | StubModel, task_weights: dict[str, float] | None = None
 ) -> MultitaskModule:
-    module = MultitaskModule(model, AdamWCosine.Config(), task_weights)
+    module = MultitaskModule(model, Optim.Config(), task_weights)
     # What a step asks of a trainer; `train_on` gives it a real one.
     module.trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1)
     return module

@@ -13,7 +13,7 @@ from aio_toolkit.models.adaptation import add_task
 from aio_toolkit.models.checkpoint import MODEL, load_aio
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.multitask import MultitaskModule, tasks_data, train_tasks
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, contents
 
 
@@ -39,7 +39,7 @@ class Adaptation:
         trained: str
         seed: int = 0
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
-        optim: AdamWCosine.Config = field(default_factory=AdamWCosine.Config)
+        optim: Optim.Config = field(default_factory=Optim.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
 
 

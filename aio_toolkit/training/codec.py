@@ -33,7 +33,7 @@ from aio_toolkit.training.clipping import ClippingModule
 from aio_toolkit.training.crops import CropDataModule, frames_of_crops
 from aio_toolkit.training.draws import seed_step
 from aio_toolkit.training.fit import fit
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, is_first_rank, say
 
 
@@ -98,7 +98,7 @@ class CodecModule(ClippingModule):
         codebook_weight: float = 1.0
         commitment_weight: float = 0.25
         adversary: Adversary.Config = field(default_factory=Adversary.Config)
-        optim: AdamWCosine.Config = field(default_factory=AdamWCosine.Config)
+        optim: Optim.Config = field(default_factory=Optim.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
 
     quantizing: torch.Tensor
@@ -131,7 +131,7 @@ class CodecModule(ClippingModule):
         trained = nn.ModuleList([self.dac])
         if self.adversary is not None:
             trained.append(self.adversary)
-        return AdamWCosine(self.config.optim).build(trained, self.trainer.max_steps)
+        return Optim(self.config.optim).build(trained, self.trainer.max_steps)
 
     @torch.no_grad()
     def on_train_start(self) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.batch import Batch
 from aio_toolkit.training.clipping import ClippingModule
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 
 
 class TrainingModule(ClippingModule):
@@ -18,16 +18,16 @@ class TrainingModule(ClippingModule):
         optim: its optimizer.
         seed: fixes what training steps draw.
 
-    >>> module = TrainingModule(nn.Linear(2, 3), AdamWCosine.Config(lr=0.1))
+    >>> module = TrainingModule(nn.Linear(2, 3), Optim.Config(lr=0.1))
     >>> module.optim.config.lr
     0.1
     """
 
-    def __init__(self, model: nn.Module, optim: AdamWCosine.Config, seed: int = 0):
+    def __init__(self, model: nn.Module, optim: Optim.Config, seed: int = 0):
         """Take over a model; `optim` are the options of its optimizer."""
         super().__init__()
         self.model = model
-        self.optim = AdamWCosine(optim)
+        self.optim = Optim(optim)
         self.seed = seed
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

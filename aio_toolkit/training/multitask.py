@@ -24,7 +24,7 @@ from aio_toolkit.training.draws import forked, seed_of, seed_step
 from aio_toolkit.training.fit import fit, load_weights
 from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.monitor import RoutingMonitor
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.pretrain import STATISTICS_BATCHES
 from aio_toolkit.training.run import Run, contents, is_first_rank, say
 from aio_toolkit.training.selection import DevScore
@@ -65,7 +65,7 @@ class MultitaskModule(TrainingModule):
         seed: int = 0
         model: AioModel.Config = field(default_factory=AioModel.Config)
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
-        optim: AdamWCosine.Config = field(default_factory=AdamWCosine.Config)
+        optim: Optim.Config = field(default_factory=Optim.Config)
         task_weights: dict[str, float] = field(default_factory=dict)
         trunk: TrunkGradients.Config = field(default_factory=TrunkGradients.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class MultitaskModule(TrainingModule):
     def __init__(
         self,
         model: AioModel,
-        optim: AdamWCosine.Config,
+        optim: Optim.Config,
         task_weights: Mapping[str, float] | None = None,
         seed: int = 0,
         trunk: TrunkGradients.Config | None = None,

@@ -18,7 +18,7 @@ from aio_toolkit.training.draws import forked, seed_step
 from aio_toolkit.training.fit import fit, load_weights
 from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.monitor import CollapseMonitor
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, is_first_rank, say
 
 # Batches, drawn as training draws them, whose frames make the statistics of features.
@@ -53,7 +53,7 @@ class PretrainModule(TrainingModule):
         seed: int = 0
         model: SslModel.Config = field(default_factory=SslModel.Config)
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
-        optim: AdamWCosine.Config = field(default_factory=AdamWCosine.Config)
+        optim: Optim.Config = field(default_factory=Optim.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
 
     def __init__(self, model: SslModel, config: Config):

@@ -21,7 +21,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.models.adaptation import add_task
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.text import Vocabulary
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 
 CTC_OF_ST = {"heads.text.ctc.st.ctc_lo.weight", "heads.text.ctc.st.ctc_lo.bias"}
 QUERIES_OF_ENH = {
@@ -81,8 +81,8 @@ def train(model: AioModel, task: str, steps: int = 3) -> None:
     """Train on the new task alone."""
     model.train()
     batch = batch_of(random_examples({task: [20, 13]}), model.tasks)
-    config = AdamWCosine.Config(lr=1e-2, weight_decay=0.1, warmup_steps=0)
-    optimizer = AdamWCosine(config).build(model, steps)["optimizer"]
+    config = Optim.Config(lr=1e-2, weight_decay=0.1, warmup_steps=0)
+    optimizer = Optim(config).build(model, steps)["optimizer"]
     for _ in range(steps):
         optimizer.zero_grad()
         model(batch).losses[task].total.backward()

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from aio_toolkit.training.clipping import ClippingModule
 from aio_toolkit.training.module import TrainingModule
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from aio_toolkit.training.optim import AdamWCosine
     [(None, [[0.6, 0.8, 0.0]]), ("norm", [[0.6, 0.8, 0.0]]), ("value", [[1.0, 1.0, 0.0]])],
 )
 def test_gradients_are_clipped_by_the_norm_of_all_or_each_value(algorithm, want):
-    module = TrainingModule(nn.Linear(3, 1, bias=False), AdamWCosine.Config())
+    module = TrainingModule(nn.Linear(3, 1, bias=False), Optim.Config())
     module.model.weight.grad = torch.tensor([[3.0, 4.0, 0.0]])
     module.configure_gradient_clipping(torch.optim.SGD(module.parameters()), 1.0, algorithm)
     torch.testing.assert_close(module.model.weight.grad, torch.tensor(want))
@@ -24,7 +24,7 @@ def test_gradients_are_clipped_by_the_norm_of_all_or_each_value(algorithm, want)
 
 @pytest.mark.parametrize("value", [None, 0.0])
 def test_without_a_limit_gradients_are_left_alone(value):
-    module = TrainingModule(nn.Linear(3, 1, bias=False), AdamWCosine.Config())
+    module = TrainingModule(nn.Linear(3, 1, bias=False), Optim.Config())
     module.model.weight.grad = torch.tensor([[3.0, 4.0, 0.0]])
     module.configure_gradient_clipping(torch.optim.SGD(module.parameters()), value)
     torch.testing.assert_close(module.model.weight.grad, torch.tensor([[3.0, 4.0, 0.0]]))

@@ -18,7 +18,7 @@ from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import load_tasks
 from aio_toolkit.training.codec import CodecModule, train_codec
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 
 REPO = Path(__file__).parents[2]
 TASKS = load_tasks(REPO / "egs/TEMPLATE/conf/tasks.yaml")
@@ -45,7 +45,7 @@ def config(steps: int, quantize_from: int) -> CodecModule.Config:
         batch_size=4,
         quantize_from=quantize_from,
         dev_crops=4,
-        optim=AdamWCosine.Config(lr=3e-3, weight_decay=0.0, warmup_steps=2),
+        optim=Optim.Config(lr=3e-3, weight_decay=0.0, warmup_steps=2),
         trainer={
             "max_steps": steps,
             "val_check_interval": steps,

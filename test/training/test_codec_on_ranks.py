@@ -19,7 +19,7 @@ from aio_toolkit.config import save_config
 from aio_toolkit.data.datadir import Utterance, write_data_dir
 from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.training.codec import CodecModule, train_codec
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 
 TEST = Path(__file__).parents[1]
 SIZES = Dac.Config(16000, 4, [8, 5, 4, 2], 8, 16, [2, 4, 5, 8], 3, 16, 4)
@@ -56,7 +56,7 @@ def config(steps: int = 8, revive_after: int = 2, **options) -> CodecModule.Conf
         fitting_batches=2,
         revive_after=revive_after,
         dev_crops=4,
-        optim=AdamWCosine.Config(lr=3e-3, weight_decay=0.0, warmup_steps=2),
+        optim=Optim.Config(lr=3e-3, weight_decay=0.0, warmup_steps=2),
         trainer=trainer,
         **options,
     )

@@ -10,11 +10,11 @@ from torch import nn
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.module import TrainingModule
-from aio_toolkit.training.optim import AdamWCosine
+from aio_toolkit.training.optim import Optim
 
 
 def make() -> TrainingModule:
-    return TrainingModule(nn.Linear(3, 2), AdamWCosine.Config(lr=0.5, warmup_steps=4))
+    return TrainingModule(nn.Linear(3, 2), Optim.Config(lr=0.5, warmup_steps=4))
 
 
 def test_all_parameters_that_train_are_optimized_over_the_steps_of_the_run():
