@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
 
     @override
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of all groups; parameters without a gradient stay."""
         loss = None
         if closure is not None:

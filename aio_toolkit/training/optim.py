@@ -27,7 +27,7 @@ class OptimizerKind(StrEnum):
 
 
 class Optim:
-    """AdamW or Muon; the rate rises linearly, holds, and falls as a cosine to zero at the last step.
+    """AdamW or Muon; the rate rises linearly, holds, and falls as a cosine to zero at the end.
 
     >>> optim = Optim(Optim.Config(lr=1.0, warmup_steps=2, fall=0.5))
     >>> [round(optim.factor(step, 10), 2) for step in (0, 1, 2, 6, 8, 10)]
@@ -101,7 +101,8 @@ class Optim:
         if config.kind == OptimizerKind.adamw:
             return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=True)
         gates = {id(p) for m in module.modules() if isinstance(m, Router) for p in m.parameters()}
-        matrices, small = [], []
+        matrices: list[nn.Parameter] = []
+        small: list[nn.Parameter] = []
         for parameter in decayed:
             is_matrix = id(parameter) not in gates and min(parameter.shape[-2:]) >= LEAST_SIDE
             (matrices if is_matrix else small).append(parameter)
