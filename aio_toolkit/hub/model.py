@@ -121,8 +121,9 @@ class Model:
         """The answer to a recording that is still going on, piece by piece.
 
         The pieces together are the answer to the whole recording. A window is answered when it has
-        ended: latency is up to 8 seconds, plus what the model needs for it. Speakers and sounds are
-        all answered, if silent: who is not there is known only at the end.
+        ended. Latency is what the model needs, plus the length of a window: twice that of examples
+        in training, or for words once that. Speakers and sounds are all answered, if silent: who is
+        not there is known only at the end.
 
         Args:
             task: name of one of its tasks.

@@ -80,6 +80,7 @@ def _write(
         "encoder": with_codec(content["encoder"], CODEC),
         "tasks": content["tasks"],
         "num_experts": content["num_experts"],
+        "example_seconds": content["example_seconds"],
     }
     write_plain(folder / MODEL_YAML, description)
     for kind, units in loaded.model.units.items():

@@ -31,6 +31,7 @@ class Description:
         encoder: configuration of the encoder, fingerprint of the codec on whose frames it works.
         tasks: in the layout of `tasks.yaml`.
         num_experts: experts of each MoE layer.
+        example_seconds: how long examples of each task were in training.
     """
 
     version: int
@@ -39,6 +40,7 @@ class Description:
     encoder: dict[str, Any]
     tasks: dict[str, Any]
     num_experts: dict[str, int]
+    example_seconds: dict[str, float]
 
 
 def unpack(folder: Path, root: Path, trust: Sequence[str] = ()) -> LoadedAio:
@@ -149,6 +151,7 @@ def _content(folder: Path, description: Description) -> dict[str, Any]:
         "encoder": with_codec(description.encoder, folder / CODEC, where),
         "tasks": description.tasks,
         "num_experts": description.num_experts,
+        "example_seconds": description.example_seconds,
         "units": units,
         "state": read_tensors(folder / WEIGHTS),
     }

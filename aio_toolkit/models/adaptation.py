@@ -5,7 +5,7 @@ Its gates, embedding and head are trained; all else stays bit-identical.
 
 from aio_toolkit.answers.base import Units
 from aio_toolkit.errors import AioError
-from aio_toolkit.models.aio import AioModel
+from aio_toolkit.models.aio import UNTRAINED_SECONDS, AioModel
 from aio_toolkit.tasks import Task
 
 
@@ -46,6 +46,7 @@ def add_task(model: AioModel, task: Task, units: Units) -> None:
 
     model.requires_grad_(requires_grad=False)
     model.tasks = [*model.tasks, task]
+    model.example_seconds[task.name] = UNTRAINED_SECONDS
     # Backbone, then head: they draw initial weights in this order.
     own = model.backbone.add_task() + model.add_inputs(task)
     if task.output in model.heads:

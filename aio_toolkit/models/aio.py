@@ -25,6 +25,9 @@ from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.moe.base import Tables
 from aio_toolkit.tasks import Task, group_by_output
 
+# Taken for the length of training examples until training tells.
+UNTRAINED_SECONDS = 4.0
+
 
 @dataclass
 class BackboneOutput:
@@ -73,6 +76,8 @@ class AioModel(nn.Module):
         encoder: the frozen encoder.
         front_end: what the backbone reads besides what the encoder hears.
         heads: a head for each kind of answer, by the kind's name.
+        example_seconds: how long the examples were that training showed it, by task's name: what is
+            much longer is best heard in pieces.
 
     >>> import numpy as np
     >>> from aio_toolkit.answers.text import TextUnits
@@ -121,6 +126,7 @@ class AioModel(nn.Module):
         super().__init__()
         self.config = config
         self.tasks = list(tasks)
+        self.example_seconds = {task.name: UNTRAINED_SECONDS for task in tasks}
         self.units = dict(units)
         self.encoder = encoder.requires_grad_(requires_grad=False).eval()
         self.front_end = FrontEndStack(config.front_end, encoder.grid)

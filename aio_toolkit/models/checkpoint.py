@@ -1,7 +1,7 @@
 """Finished models on disk: weights together with everything that gives them meaning."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from aio_toolkit.files import atomic_path
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.models.subnetwork import shrink
-from aio_toolkit.tasks import task_to_dict, tasks_from_dicts
+from aio_toolkit.tasks import Task, task_to_dict, tasks_from_dicts
 
 MODEL = "model.pt"
 # Kinds of checkpoints: what is in a file that is called as all others.
 SSL_ENCODER, AIO_MODEL = "ssl encoder", "aio model"
+# Lengths of examples that recordings may be cut by.
+MIN_SECONDS, MAX_SECONDS = 0.01, 3600.0
 # Characters of torch's message about weights that do not fit, which may list all of them.
 REASON_LENGTH = 200
 
@@ -95,6 +97,9 @@ class LoadedAio:
             "tasks": {task.name: task_to_dict(task) for task in model.tasks},
             "units": {kind: units.state() for kind, units in model.units.items()},
             "num_experts": _num_experts(model),
+            "example_seconds": {
+                task.name: model.example_seconds[task.name] for task in model.tasks
+            },
             "state": model.state_dict(),
         }
 
@@ -124,6 +129,7 @@ class LoadedAio:
             units[task.output] = task.kind.units.from_state(state)
 
         model = AioModel(config, tasks, ssl.encoder, units)
+        model.example_seconds = _seconds(content["example_seconds"], tasks, where)
         num_experts = content["num_experts"]
         if num_experts != _num_experts(model):
             shrink(model, num_experts)
@@ -143,6 +149,19 @@ def load_aio(path: Path) -> LoadedAio:
             is not in use.
     """
     return LoadedAio.from_content(_load(path, AIO_MODEL, stage=4), str(path))
+
+
+def _seconds(told: Mapping[str, float], tasks: Sequence[Task], where: str) -> dict[str, float]:
+    """Seconds of each task's examples."""
+    seconds = {}
+    for task in tasks:
+        of_task = told.get(task.name, 0.0)
+        # Recordings are cut by it: of no length there would be no end of windows.
+        if not MIN_SECONDS <= of_task <= MAX_SECONDS:
+            problem = f"example_seconds of task '{task.name}' is {of_task}"
+            raise AioError(f"{where}: {problem}, not from {MIN_SECONDS} to {MAX_SECONDS}.")
+        seconds[task.name] = float(of_task)
+    return seconds
 
 
 def _num_experts(model: AioModel) -> dict[str, int]:

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, cast
 
 import lightning
+import numpy as np
 from torch.utils.data import DataLoader
 
 from aio_toolkit import parts
@@ -189,16 +190,31 @@ class TaskDataModule(lightning.LightningDataModule):
         batches = fixed_batches(_names(self.dev), lengths, budget)
         return self._loader(self.dev, whole_rows(batches, lengths))
 
+    def example_seconds(self) -> dict[str, float]:
+        """How long examples are: 95 % of a task's last no longer, by task's name."""
+        material = self._material()
+        names = np.array(material.tasks)
+        seconds = {}
+        for task in self.config.chosen({task.name: task for task in self.train.tasks}):
+            lengths = material.lengths[names == task.name]
+            # Without an utterance, mixtures have all the same length.
+            longest = np.quantile(lengths, 0.95) if len(lengths) else material.longest[task.name]
+            seconds[task.name] = float(longest) / self.grid.sample_rate
+        return seconds
+
     def _sampler(self, schedule: Schedule) -> TaskBatchSampler:
+        budgets = self.config.budgets(self.grid.sample_rate)
+        return TaskBatchSampler(self._material(), budgets, schedule)
+
+    def _material(self) -> Material:
         train = self.train
-        material = Material(
+        return Material(
             tasks=_names(train),
             num_samples=[utterance.num_samples for utterance in train.utterances],
             longest=self.config.longest(filter(train.can_be_cut, train.tasks), self.grid),
             hop=self.grid.hop,
             rules=train.rules,
         )
-        return TaskBatchSampler(material, self.config.budgets(self.grid.sample_rate), schedule)
 
     def _loader(self, dataset: WaveDataset, batches: Iterable[list[Draw]]) -> DataLoader[Batch]:
         num_workers = self.config.num_workers

@@ -283,6 +283,7 @@ def train_tasks(
     """
     best = fit(module, data, run)
     load_weights(module, best)
+    loaded.model.example_seconds |= data.example_seconds()
     path = run.out / MODEL
     if is_first_rank():
         loaded.save(path)

@@ -89,8 +89,8 @@ def test_a_language_that_it_does_not_know_is_told_with_those_it_does(model):
 def test_what_is_heard_while_it_goes_on_is_the_answer_to_the_whole(model, task, monkeypatch):
     from aio_toolkit.hub.answerers import audio
 
-    monkeypatch.setattr(audio, "WINDOW", 0.5)
-    monkeypatch.setattr(audio, "OVERLAP", 0.1)
+    monkeypatch.setitem(model.answerer(task).model.example_seconds, task, 0.25)
+    monkeypatch.setattr(audio, "OVERLAP", 0.2)
     wave_S = noise(3 * RATE + 17)
     chunks = (wave_S[start : start + 777] for start in range(0, len(wave_S), 777))
     pieces = [*model.stream(task, chunks, RATE)]

@@ -55,7 +55,8 @@ def test_only_tensors_plain_values_and_text_are_written(packed):
         "units/text/tokens.txt",
     ]
     description = yaml.safe_load((packed / "model.yaml").read_text())
-    assert [*description] == ["version", "parts", "config", "encoder", "tasks", "num_experts"]
+    keys = ["version", "parts", "config", "encoder", "tasks", "num_experts", "example_seconds"]
+    assert [*description] == keys
     assert description["encoder"]["codec"] == dataclasses.asdict(CODEC)
     assert [*description["tasks"]] == ["asr", "st", "sep", "enh", "sound", "music"]
 

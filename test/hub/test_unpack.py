@@ -168,6 +168,7 @@ KEYS = [
     *("config", "encoder", "tasks", "num_experts", "parts", "tasks__asr", "tasks__asr__text"),
     *("tasks__asr__output", "tasks__asr__targets", "tasks__asr__metrics", "encoder__codec"),
     *("encoder__config", "config__backbone", "config__backbone__moe", "config__heads"),
+    *("example_seconds", "example_seconds__sep"),
     *("encoder__codec__hop", "encoder__codec__sample_rate", "config__backbone__num_heads"),
 ]
 JUNK = st.sampled_from([None, "", "x", 0, -1, [], [1], {}, {"x": 1}, {"x": {"y": None}}, True])

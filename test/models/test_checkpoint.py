@@ -20,7 +20,7 @@ from tiny import (
 from aio_toolkit.config import to_dict
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.adaptation import add_task
-from aio_toolkit.models.checkpoint import LoadedSsl, load_aio, load_ssl
+from aio_toolkit.models.checkpoint import LoadedAio, LoadedSsl, load_aio, load_ssl
 
 
 @pytest.mark.parametrize("kind", ["per_task", "shared", "task_conditioned"])
@@ -134,3 +134,28 @@ def test_a_checkpoint_of_another_kind_is_named(vocabulary, tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(AioError, match="not the checkpoint of an aio model"):
         load_aio(path)
+
+
+def test_how_long_examples_were_comes_back(vocabulary, tmp_path):
+    path = tmp_path / "model.pt"
+    loaded = LoadedAio(tiny_model(vocabulary), CODEC)
+    loaded.model.example_seconds |= {"asr": 2.5, "sep": 1.75}
+    loaded.save(path)
+    found = load_aio(path).model.example_seconds
+    assert (found["asr"], found["sep"]) == (2.5, 1.75)
+    assert found == loaded.model.example_seconds
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e9, float("nan")])
+def test_examples_of_no_length_are_refused(vocabulary, seconds):
+    content = LoadedAio(tiny_model(vocabulary), CODEC).content()
+    content["example_seconds"]["sep"] = seconds
+    with pytest.raises(AioError, match=r"model\.pt: example_seconds of task 'sep' is .*, not from"):
+        LoadedAio.from_content(content, "model.pt")
+
+
+def test_a_task_whose_examples_are_untold_is_named(vocabulary):
+    content = LoadedAio(tiny_model(vocabulary), CODEC).content()
+    del content["example_seconds"]["asr"]
+    with pytest.raises(AioError, match="example_seconds of task 'asr' is 0"):
+        LoadedAio.from_content(content, "model.pt")

@@ -124,3 +124,21 @@ def test_rules_of_tasks_that_are_not_trained_on_are_not_made():
     """Their sources need not be there."""
     config = load_config(TaskDataModule.Config, None, ["seconds.asr=1", "mixing.sep.kind=speakers"])
     assert config.rules(Corpus(Path("data"), Path("dump"), ALL), CODEC.grid) == {}
+
+
+def test_examples_are_as_long_as_nearly_all_of_the_tasks_utterances(splits):
+    train = splits[0]
+    found = module_of(splits).example_seconds()
+    assert found.keys() == {"asr", "sep"}
+    for task, seconds in found.items():
+        of_task = sorted(u.num_samples / 16000 for u in train.utterances if u.task.name == task)
+        # The quantile lies between neighbours.
+        place = 0.95 * (len(of_task) - 1)
+        below, above = of_task[int(place)], of_task[min(int(place) + 1, len(of_task) - 1)]
+        assert seconds == pytest.approx(below + (place - int(place)) * (above - below))
+
+
+def test_examples_that_are_cut_are_no_longer_than_that(splits):
+    module = module_of(splits)
+    module.config = TaskDataModule.Config(seconds=SECONDS, segment_seconds=0.1)
+    assert module.example_seconds() == {"asr": 0.1, "sep": 0.1}

@@ -67,6 +67,15 @@ def test_routing_and_gradients_are_logged_at_every_step(root, units):
         assert all(norm > 0 for norm in norms.values())
 
 
+def test_a_model_knows_how_long_its_examples_were(root, units):
+    model = train(root, units, "lengths", BOTH, "data.segment_seconds=0.01").model
+    utterances = corpus_in(root).train.utterances(named("asr", "st"))
+    for task, seconds in model.example_seconds.items():
+        samples = [u.num_samples for u in utterances if u.task.name == task]
+        # Words cannot be cut; nearly the longest tells.
+        assert sorted(samples)[-2] / 16000 <= seconds <= max(samples) / 16000
+
+
 def test_the_bias_moves_once_an_optimizer_step_however_many_micro_batches_it_has(root, units):
     steps = ("trainer.accumulate_grad_batches=3", "trainer.max_steps=1")
     model = train(root, units, "bias", BOTH, balance("bias", rate=0.125), *steps).model

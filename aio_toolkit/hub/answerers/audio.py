@@ -29,8 +29,9 @@ from aio_toolkit.hub.recording import Recording
 from aio_toolkit.hub.wave_folder import write_waves
 from aio_toolkit.hub.windows import cut, join
 
-# Seconds that a model hears at a time, and that neighbouring windows share.
-WINDOW, OVERLAP = 8.0, 1.0
+# A window is so many times as long as what training showed: masks fit best that are made of as much
+# as then, places are found best in long windows. Neighbours share a part of it.
+WINDOW, OVERLAP = 2.0, 0.25
 
 
 class Through(StrEnum):
@@ -75,7 +76,7 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
         if recording.rate > self.rate:
             _notice_lost_band(recording.rate, self.rate)
         at_model = resampled(recording.blocks, recording.rate, self.rate)
-        return cut(at_model, int(WINDOW * self.rate), self._overlap)
+        return cut(at_model, self._window, self._overlap)
 
     @torch.inference_mode()
     def hear(self, windows: Sequence[np.ndarray], options: Options) -> list[np.ndarray]:
@@ -133,8 +134,13 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
         )
 
     @property
+    def _window(self) -> int:
+        seconds = self.model.example_seconds[self.task.name]
+        return max(2, int(WINDOW * seconds * self.rate))
+
+    @property
     def _overlap(self) -> int:
-        return int(OVERLAP * self.rate)
+        return max(1, int(OVERLAP * self._window))
 
     @property
     def _num_equals(self) -> int:

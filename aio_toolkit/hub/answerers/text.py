@@ -16,8 +16,8 @@ from aio_toolkit.hub.formats import Format, Word
 from aio_toolkit.hub.recording import Recording
 from aio_toolkit.hub.words import align
 
-# Seconds that a model hears at a time at the most, and at the least where more follows.
-LONGEST, SHORTEST = 8.0, 3.0
+# Where more follows, a stretch is no shorter than this share of the longest.
+SHORTEST = 1 / 3
 # The target that holds what is said itself.
 TRANSCRIPT = "text"
 # Stretches whose levels are compared to find a pause.
@@ -61,7 +61,8 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
     def cut(self, recording: Recording) -> Iterator[Stretch]:
         """Stretches at the model's rate."""
         blocks = resampled(recording.blocks, recording.rate, self.rate)
-        return stretches((block_CS.mean(0) for block_CS in blocks), self.rate)
+        longest = int(self.model.example_seconds[self.task.name] * self.rate)
+        return stretches((block_CS.mean(0) for block_CS in blocks), self.rate, longest)
 
     @torch.inference_mode()
     def hear(self, windows: Sequence[Stretch], options: Options) -> list[TextAnswer]:
@@ -124,15 +125,22 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
         return [replace(word, start=word.start + start, end=word.end + start) for word in words]
 
 
-def stretches(blocks: Iterable[np.ndarray], rate: int) -> Iterator[Stretch]:
-    """Stretches of a wave of at most `LONGEST` seconds, cut where it is quietest.
+def stretches(blocks: Iterable[np.ndarray], rate: int, longest: int) -> Iterator[Stretch]:
+    """Stretches of a wave, cut where it is quietest.
+
+    Args:
+        blocks: the wave (S,), block by block.
+        rate: in Hz.
+        longest: samples of a stretch at the most.
 
     >>> wave_S = np.ones(12 * 1000)
     >>> wave_S[5000:5200] = 0.0
-    >>> [(one.start, len(one.wave_S)) for one in stretches([wave_S], rate=1000)]
+    >>> [(one.start, len(one.wave_S)) for one in stretches([wave_S], rate=1000, longest=8000)]
     [(0, 5025), (5025, 6975)]
     """
-    longest, shortest, width = (int(x * rate) for x in (LONGEST, SHORTEST, STRETCH))
+    # Below the least length there is no room for a pause to look for.
+    width = min(int(STRETCH * rate), longest)
+    shortest = min(int(SHORTEST * longest), longest - width)
     tap, start = Tap(blocks), 0
     wave_S = tap.take(longest + 1)
     while len(wave_S) > longest:

@@ -84,8 +84,8 @@ def test_masks_are_made_of_the_mean_of_all_channels_and_put_on_each(model):
 
 @pytest.mark.parametrize("task", ["sep", "music"])
 def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, monkeypatch):
-    monkeypatch.setattr(module, "WINDOW", 0.5)
-    monkeypatch.setattr(module, "OVERLAP", 0.1)
+    monkeypatch.setitem(model.example_seconds, task, 0.25)
+    monkeypatch.setattr(module, "OVERLAP", 0.2)
     wave_CS = noise(2, 4 * RATE + 11)
     heard = []
     one = answerer(model, task)
