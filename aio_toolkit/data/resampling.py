@@ -45,7 +45,7 @@ def change_speed(wave_S: np.ndarray, speed: float) -> np.ndarray:
     """Play a wave faster; its pitch rises with it.
 
     Returns:
-        A wave of about S / speed samples.
+        A wave of `changed_length(S, speed)` samples.
 
     >>> change_speed(np.zeros(1100, np.float32), speed=1.1).shape
     (1000,)
@@ -54,6 +54,19 @@ def change_speed(wave_S: np.ndarray, speed: float) -> np.ndarray:
         return wave_S
     from scipy.signal import resample_poly
 
-    # Steps of 5 % are ratios of small numbers, for which the filter is short.
-    ratio = Fraction(speed).limit_denominator(20)
+    ratio = _ratio(speed)
     return resample_poly(wave_S, ratio.denominator, ratio.numerator)
+
+
+def changed_length(num_samples: int, speed: float) -> int:
+    """Samples that `change_speed` makes of `num_samples`, about their number over the speed.
+
+    >>> changed_length(1101, speed=1.1)
+    1001
+    """
+    return math.ceil(num_samples / _ratio(speed))
+
+
+def _ratio(speed: float) -> Fraction:
+    # Steps of 5 % are ratios of small numbers, for which the filter is short.
+    return Fraction(speed).limit_denominator(20)

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 from torch.utils.data import Sampler
 
-from aio_toolkit.data.mixing.base import MixtureDraw
+from aio_toolkit.data.mixing.base import MixtureDraw, pick
+from aio_toolkit.data.resampling import changed_length
 from aio_toolkit.errors import AioError
 
 # What generators are for: seeds of the order of utterances and of single rows must not meet.
@@ -33,6 +34,7 @@ class Draw:
         start: first sample of the stretch, on the grid of frames.
         num_samples: length of the stretch.
         mixture: the mixture to be made, if it is one.
+        speed: how much faster the whole utterance is played.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Draw:
     start: int
     num_samples: int
     mixture: MixtureDraw | None = None
+    speed: float = 1.0
 
 
 class Rule(Protocol):
@@ -62,6 +65,7 @@ class Material:
         longest: samples of the longest example, by task; tasks that are not named stay whole.
         hop: samples of a frame.
         rules: how mixtures of a task are made, by task.
+        speeds: how much faster whole utterances of a task may be played, by task.
 
     >>> material = Material(["sep", "asr"], [900, 900], longest={"sep": 640}, hop=320)
     >>> material.lengths.tolist()
@@ -73,6 +77,7 @@ class Material:
     longest: Mapping[str, int]
     hop: int
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    speeds: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -188,6 +193,11 @@ class TaskBatchSampler(Sampler[list[Draw]]):
             if rule is not None and (index == NO_UTTERANCE or rng.random() < rule.share):
                 mixture = rule.draw(rng, num_samples)
                 yield Draw(NO_UTTERANCE, batch, row, 0, num_samples, mixture)
+                continue
+            if task in self.material.speeds:
+                speed = pick(rng, self.material.speeds[task])
+                changed = changed_length(num_samples, speed)
+                yield Draw(index, batch, row, 0, changed, speed=speed)
                 continue
             latest = self.material.num_samples[index] - num_samples
             start = self.material.hop * int(rng.integers(latest // self.material.hop + 1))

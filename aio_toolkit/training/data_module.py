@@ -32,6 +32,8 @@ from aio_toolkit.training.dataset import WaveDataset
 
 # Batches that each loader process has ready.
 PREFETCHED = 4
+# Speeds at which speech is still speech.
+SLOWEST, FASTEST = 0.5, 2.0
 # Frames of a batch are a multiple of this. In bfloat16 a CPU compiles its matrix products anew for
 # every size they meet: where each batch had a size of its own, that took a fifth of all time.
 FRAMES_MULTIPLE = 16
@@ -56,6 +58,8 @@ class TaskDataModule(lightning.LightningDataModule):
                 padded to its longest row. In stage 4, examples of tasks whose answers cannot be cut
                 stay whole. None keeps all whole.
             dev_seconds: audio seconds in a validation batch.
+            speed: how much faster utterances of a task whose answers cannot be cut may be played,
+                by the task's name; one of these is drawn for each.
             num_workers: loader processes; 0 reads in the training process.
             mixing: how mixtures of a task are made anew in every step, `data/mixing/*.py`, by the
                 task's name; a task that is not trained on needs none.
@@ -64,6 +68,7 @@ class TaskDataModule(lightning.LightningDataModule):
         seconds: dict[str, float] = field(default_factory=dict)
         segment_seconds: float | None = None
         dev_seconds: float = 60.0
+        speed: dict[str, list[float]] = field(default_factory=dict)
         num_workers: int = 0
         mixing: dict[str, Any] = map_of("data/mixing")
 
@@ -76,6 +81,8 @@ class TaskDataModule(lightning.LightningDataModule):
             Raises:
                 AioError: none is named, or one that the recipe does not have.
             """
+            for name in self.speed:
+                get_task(tasks, name)
             names = [name for name, seconds in self.seconds.items() if seconds > 0]
             if not names:
                 remedy = "Give the seconds of each task in a batch: {asr: 20, ...}."
@@ -214,7 +221,24 @@ class TaskDataModule(lightning.LightningDataModule):
             longest=self.config.longest(filter(train.can_be_cut, train.tasks), self.grid),
             hop=self.grid.hop,
             rules=train.rules,
+            speeds=self._speeds(),
         )
+
+    def _speeds(self) -> dict[str, list[float]]:
+        """The speeds of the tasks trained on."""
+        speeds = {}
+        for task in self.train.tasks:
+            of_task = self.config.speed.get(task.name, [])
+            if not of_task:
+                continue
+            if self.train.can_be_cut(task):
+                remedy = "Its mixing rule may have one of its own"
+                raise AioError(f"data.speed: answers of task '{task.name}' can be cut. {remedy}.")
+            if not all(SLOWEST <= speed <= FASTEST for speed in of_task):
+                problem = f"{of_task} is not all from {SLOWEST} to {FASTEST}"
+                raise AioError(f"data.speed.{task.name}: {problem}.")
+            speeds[task.name] = of_task
+        return speeds
 
     def _loader(self, dataset: WaveDataset, batches: Iterable[list[Draw]]) -> DataLoader[Batch]:
         num_workers = self.config.num_workers

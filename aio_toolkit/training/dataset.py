@@ -15,6 +15,7 @@ from aio_toolkit.data.audio import read_audio, read_span
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.mixing.base import MixingRule, MixtureDraw
 from aio_toolkit.data.mixtures import Mixture
+from aio_toolkit.data.resampling import change_speed
 from aio_toolkit.data.sampler import Draw
 from aio_toolkit.data.spans import Span
 from aio_toolkit.dump.arks import ArkReader
@@ -61,7 +62,9 @@ class WaveDataset(Dataset[Example], ABC):
         if draw.mixture is not None:
             return self._render(draw, draw.mixture)
         utterance = self.utterances[draw.index]
-        span = Span(draw.start, draw.num_samples, self.grid.hop)
+        # One that is played at another speed is whole.
+        length = draw.num_samples if draw.speed == 1 else utterance.num_samples
+        span = Span(draw.start, length, self.grid.hop)
         wave_S = read_span(
             utterance.wav,
             self.grid.sample_rate,
@@ -69,6 +72,7 @@ class WaveDataset(Dataset[Example], ABC):
             span.num_samples,
             where=utterance.id,
         )
+        wave_S = change_speed(wave_S, draw.speed)
         inputs = {}
         for name in utterance.task.inputs:
             # Whole: an enrolment is as long as it is.

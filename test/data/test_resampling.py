@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aio_toolkit.data.resampling import change_speed, resample, resampled_length
+from aio_toolkit.data.resampling import change_speed, changed_length, resample, resampled_length
 
 
 def _noise(size: int = 800) -> np.ndarray:
@@ -36,3 +36,9 @@ def test_a_faster_wave_is_shorter_and_higher(speed):
 def test_a_wave_at_its_own_speed_stays_as_it_is():
     wave_S = _noise()
     assert change_speed(wave_S, 1.0) is wave_S
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.85, 0.9, 1.0, 1.05, 1.1, 1.15, 2.0])
+@pytest.mark.parametrize("size", [1, 19, 800, 1777])
+def test_the_length_at_another_speed_is_foretold(size, speed):
+    assert len(change_speed(_noise(size), speed)) == changed_length(size, speed)

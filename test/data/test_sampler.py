@@ -1,6 +1,7 @@
 """Batches that mix tasks: reproducible, resumable, shardable, without waste."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -251,3 +252,20 @@ def test_rows_are_drawn_by_seed_batch_and_row():
     material = Material(["a"] * 7, [9000] * 7, {"a": 1000}, 100, {"a": Rule(0.5)})
     peaks = [d.mixture.peak for s in (0, 1) for d in rows(material, seed=s) if d.mixture]
     assert len(set(peaks)) == len(peaks)
+
+
+def test_utterances_of_a_task_are_played_at_its_speeds_and_all_else_as_it_is():
+    speeds = (0.8, 1.0, 1.25)
+    material = Material(TASKS, FRAMES, longest={}, hop=1, speeds={"b": speeds})
+    plain = itertools.chain(*sampler(200))
+    played = itertools.chain(*TaskBatchSampler(material, BUDGET, Schedule(200, seed=0)))
+    counts = Counter()
+    for one, other in zip(plain, played, strict=True):
+        assert (one.index, one.batch, one.row) == (other.index, other.batch, other.row)
+        if TASKS[one.index] != "b":
+            assert one == other
+            continue
+        counts[other.speed] += 1
+        assert (other.start, other.num_samples) == (0, math.ceil(one.num_samples / other.speed))
+    assert counts.keys() == set(speeds)
+    assert min(counts.values()) > 0.8 * sum(counts.values()) / 3

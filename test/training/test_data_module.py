@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from tiny import ALL, CODEC, TASKS, named, write_dump
 
+from aio_toolkit.answers.audio import CodecUnits
+from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.config import load_config
 from aio_toolkit.data.sampler import (
     Draw,
@@ -19,7 +22,7 @@ from aio_toolkit.data.sampler import (
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.data_module import TaskDataModule
-from aio_toolkit.training.dataset import PretrainingDataset
+from aio_toolkit.training.dataset import AnswerDataset, PretrainingDataset
 
 SECONDS = {"asr": 1.5, "sep": 0.9, "st": 0.0}
 
@@ -142,3 +145,45 @@ def test_examples_that_are_cut_are_no_longer_than_that(splits):
     module = module_of(splits)
     module.config = TaskDataModule.Config(seconds=SECONDS, segment_seconds=0.1)
     assert module.example_seconds() == {"asr": 0.1, "sep": 0.1}
+
+
+@pytest.fixture
+def answers(tmp_path, vocabulary):
+    """Makes batches of words and of voices, as in stage 4."""
+    corpus = Corpus(*write_dump(tmp_path), ALL)
+    codec = CodecUnits(CODEC, torch.zeros(CODEC.num_codebooks, 1, 1), torch.zeros(1))
+    units = {"text": TextUnits(vocabulary), "audio": codec}
+    wanted = dict.fromkeys(units, frozenset())
+    splits = [AnswerDataset(split, TASKS, units, wanted) for split in (corpus.train, corpus.dev)]
+
+    def module(**config) -> TaskDataModule:
+        return TaskDataModule(TaskDataModule.Config(seconds=SECONDS, **config), *splits, TASKS, 0)
+
+    return module
+
+
+def test_words_are_played_at_the_speeds_of_their_task(answers):
+    module = answers(speed={"asr": [0.5, 2.0]})
+    samples = set()
+    for batch in module.first_batches(8):
+        samples |= set(batch.samples_B[batch.rows["asr"]].tolist())
+    lengths = {u.num_samples for u in module.train.utterances if u.task.name == "asr"}
+    assert samples <= {2 * length for length in lengths} | {length / 2 for length in lengths}
+
+
+@pytest.mark.parametrize(
+    ("speed", "message"),
+    [
+        ({"sep": [0.9]}, "answers of task 'sep' can be cut. Its mixing rule may have one"),
+        ({"asr": [0.0, 1.0]}, r"data\.speed\.asr: \[0.0, 1.0\] is not all from 0.5 to 2.0"),
+    ],
+)
+def test_speeds_that_cannot_be_are_refused(answers, speed, message):
+    with pytest.raises(AioError, match=message):
+        answers(speed=speed).example_seconds()
+
+
+def test_a_speed_of_an_unknown_task_is_refused():
+    config = TaskDataModule.Config(seconds=SECONDS, speed={"asrr": [0.9]})
+    with pytest.raises(AioError, match="unknown task 'asrr'. Known tasks: asr"):
+        config.chosen(ALL)

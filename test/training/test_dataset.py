@@ -12,6 +12,7 @@ from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.mixing.base import MixingRule, Piece
+from aio_toolkit.data.resampling import changed_length
 from aio_toolkit.data.sampler import NO_UTTERANCE, Draw
 from aio_toolkit.data.source_dir import Source, SourceFolders
 from aio_toolkit.data.wav_writer import Subtype, write_wav
@@ -143,6 +144,22 @@ def test_pre_training_reads_the_codes_of_the_input_of_every_task(split):
         np.testing.assert_array_equal(got.codes_TQ, codes_of(index, 0, 6)[1:])
         assert got.target is None
     assert example(PretrainingDataset(split, EVERY_TASK), "sep-1").codes_TQ is None
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_a_text_example_at_another_speed_is_the_whole_utterance_with_its_words(split, units, speed):
+    dataset = AnswerDataset(split, EVERY_TASK, units, CODES)
+    index = [utterance.id for utterance in dataset.utterances].index("asr-1")
+    num_samples = dataset.utterances[index].num_samples
+    whole = dataset[Draw(index, 0, 0, 0, num_samples)]
+    changed = changed_length(num_samples, speed)
+    played = dataset[Draw(index, 0, 0, 0, changed, speed=speed)]
+    assert len(played.wave_S) == changed
+    np.testing.assert_array_equal(played.target, whole.target)
+    # Samples are numbered: the number is the time in the utterance.
+    time_S = np.arange(changed) * speed
+    middle = slice(changed // 4, -changed // 4)
+    np.testing.assert_allclose(played.wave_S[middle], time_S[middle], rtol=0.02)
 
 
 def test_what_can_be_cut_is_for_stage_4_a_question_of_the_answer(split, units):
