@@ -10,6 +10,9 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from requirement_lists import lines
+
+from aio_toolkit.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
 # What `python -m build` asks of setuptools, without fetching setuptools first.
@@ -80,7 +83,12 @@ def test_the_wheel_installs_the_command(wheel):
 
 
 def test_the_wheel_asks_for_what_the_lists_in_tools_say(metadata):
-    lines = (ROOT / "tools/requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted = {line for line in lines if line and line[0] != "#"}
-    asked = {line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    assert asked == wanted
+    asked = [line.partition(";") for line in metadata.get_all("Requires-Dist")]
+    assert {what for what, _, condition in asked if not condition} == set(lines(""))
+    for extra in metadata.get_all("Provides-Extra"):
+        on = f'extra == "{extra}"'
+        assert {what for what, _, condition in asked if on in condition} == set(lines(f"-{extra}"))
+
+
+def test_the_wheel_has_the_extras_that_messages_name(metadata):
+    assert {*EXTRAS, "test"} == set(metadata.get_all("Provides-Extra"))
