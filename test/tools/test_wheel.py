@@ -1,57 +1,29 @@
 """What `python -m build` makes: an sdist, and out of it a wheel with everything that runs."""
 
-import shutil
-import subprocess
-import sys
-import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from built_wheel import build_sdist, build_wheel
 from requirement_lists import lines
 
 from aio_toolkit.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
-# What `python -m build` asks of setuptools, without fetching setuptools first.
-HOOK = (
-    "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
-)
-TOP = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE")
-
-
-def build(what: str, source: Path, out: Path) -> Path:
-    """The only file that a hook of setuptools has made of a source tree."""
-    command = [sys.executable, "-c", HOOK, f"build_{what}", str(out)]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (made,) = out.iterdir()
-    return made
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory) -> Path:
     """The sdist of this checkout, unpacked."""
-    folder = tmp_path_factory.mktemp("sdist")
-    checkout = folder / "checkout"
-    for name in ("aio_toolkit", "tools", "test"):
-        ignored = shutil.ignore_patterns("venv*", "__pycache__")
-        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
-    for name in TOP:
-        shutil.copy(ROOT / name, checkout)
-    (folder / "out").mkdir()
-    with tarfile.open(build("sdist", checkout, folder / "out")) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    (unpacked,) = (folder / "unpacked").iterdir()
-    return unpacked
+    return build_sdist(tmp_path_factory.mktemp("sdist"))
 
 
 @pytest.fixture(scope="module")
 def wheel(sdist, tmp_path_factory) -> Path:
     """The wheel that is built out of the sdist alone."""
-    return build("wheel", sdist, tmp_path_factory.mktemp("wheel"))
+    return build_wheel(sdist, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
