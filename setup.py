@@ -9,9 +9,14 @@ ROOT = Path(__file__).parent
 
 
 def requirements(name: str) -> list[str]:
-    """The requirement lines of a file in tools/."""
-    lines = (ROOT / "tools" / name).read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    """The requirement lines of a file in tools/, and of those that it names with `-r`."""
+    found: list[str] = []
+    for line in (ROOT / "tools" / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r "):
+            found += requirements(line.removeprefix("-r "))
+        elif line and not line.startswith("#"):
+            found.append(line)
+    return found
 
 
 INIT = (ROOT / "aio_toolkit/__init__.py").read_text(encoding="utf-8")
@@ -27,7 +32,7 @@ setup(
     install_requires=requirements("requirements.txt"),
     entry_points={"console_scripts": ["aio-toolkit = aio_toolkit.commands:main"]},
     extras_require={
-        "test": requirements("requirements-test.txt"),
-        "demo": requirements("requirements-demo.txt"),
+        extra: requirements(f"requirements-{extra}.txt")
+        for extra in ("codec", "train", "metrics", "demo", "test")
     },
 )

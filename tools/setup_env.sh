@@ -72,7 +72,7 @@ install() {
     : >"$log"
     touch "$in_progress"
     "${pip[@]}" install --progress-bar off -c tools/constraints.txt \
-        -r tools/requirements.txt -r tools/requirements-test.txt 2>&1 | tee -a "$log" | show || status=$?
+        -r tools/requirements-recipes.txt -r tools/requirements-test.txt 2>&1 | tee -a "$log" | show || status=$?
     if [ $status -eq 0 ]; then
         # setuptools is there as a dependency of torch, so nothing needs to be fetched to build.
         "${pip[@]}" install --no-deps --no-build-isolation -e . >>"$log" 2>&1 || status=$?

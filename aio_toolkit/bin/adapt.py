@@ -12,6 +12,7 @@ from aio_toolkit.arguments import (
     parse,
 )
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 SCHEMA = "aio_toolkit.training.adapt:Adaptation"
 
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Check the configuration, then train."""
     args = parse(build_parser())
+    require("train")
     from aio_toolkit.config import check_config, load_config
 
     check_config(SCHEMA, args.config, args.set)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import add_config, add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 SCHEMA = "aio_toolkit.analysis.ceiling:Ceiling"
 
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Check the configuration, then measure and print."""
     args = parse(build_parser())
+    require("metrics")
     from aio_toolkit.config import check_config, load_config
 
     overrides = [f"codec={args.codec}", *args.set]

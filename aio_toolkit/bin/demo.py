@@ -4,6 +4,7 @@ import argparse
 
 from aio_toolkit.arguments import add_pack, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Show the page until it is interrupted."""
     args = parse(build_parser())
+    require("demo")
     from aio_toolkit.hub.model import Model
     from aio_toolkit.hub.server import serve
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import add_config, add_data, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 SCHEMA = "aio_toolkit.analysis.extraction:Extraction"
 
@@ -47,6 +48,8 @@ def main() -> None:
     config = load_config(Extraction.Config, args.config, args.set)
     if config.budgets and not args.test_data:
         parser.error("budgets are compared on --test_data")
+    if config.budgets:
+        require("metrics")
     known = load_tasks(args.tasks_config)
     extraction = open_extraction(config, args.model, args.data, known, args.out)
     tasks = extraction.tasks(args.task)

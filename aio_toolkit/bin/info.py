@@ -20,7 +20,7 @@ def main() -> None:
     args = parse(build_parser())
     from aio_toolkit.hub.model import Model
 
-    print(Model(args.model, "cpu", args.trust, args.revision).describe())
+    print(Model(args.model, "cpu", trust=args.trust, revision=args.revision).describe())
 
 
 if __name__ == "__main__":

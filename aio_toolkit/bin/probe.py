@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,6 +44,7 @@ def main() -> None:
     args = parse(parser)
     if args.no_data and not args.list:
         parser.error("--no_data leaves nothing to probe without --list")
+    require("metrics")
     from aio_toolkit.analysis.probe import run_probes
     from aio_toolkit.analysis.probe_data import probes_of_data
     from aio_toolkit.analysis.probe_lists import probes_of_lists

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import add_data, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Load, measure, print."""
     args = parse(build_parser())
+    require("metrics")
     from aio_toolkit.analysis.routing import analyse_routing
     from aio_toolkit.tasks import load_tasks
 

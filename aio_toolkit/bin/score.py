@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,6 +47,7 @@ def main() -> None:
         return
     if not args.data or not args.decode:
         parser.error("--data and --decode are required, or --compare")
+    require("metrics")
     from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
     from aio_toolkit.tasks import load_tasks
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import add_config, add_tasks, command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 SCHEMA = "aio_toolkit.training.codec:CodecModule"
 
@@ -24,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Check the configuration, then train."""
     args = parse(build_parser())
+    require("train")
     from aio_toolkit.config import check_config, load_config
 
     check_config(SCHEMA, args.config, args.set)

@@ -17,6 +17,7 @@ from aio_toolkit.codec.inference import prepare
 from aio_toolkit.codec.strides import strides_for
 from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
+from aio_toolkit.extras import require
 from aio_toolkit.files import sha256_file
 
 # Longer audio is coded in pieces of this length, which bounds memory; each is given as much around
@@ -129,8 +130,9 @@ class Dac(Codec):
             device: `cpu` or `cuda`.
 
         Raises:
-            AioError: nothing is there, or it is not a DAC.
+            AioError: nothing is there, it is not a DAC, or the `dac` package is not installed.
         """
+        require("codec")
         device = pick_device(device)
         path = Path(where)
         if str(where) in dac_model.OFFICIAL:

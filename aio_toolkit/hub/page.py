@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aio_toolkit.errors import AioError
+from aio_toolkit.extras import require
 from aio_toolkit.hub.cards import Card, Shown, line_of, read_within, show
 from aio_toolkit.hub.model import Model
 
@@ -133,9 +134,7 @@ def gradio() -> Any:
     Raises:
         AioError: it is not installed.
     """
-    try:
-        import gradio as module
-    except ImportError:
-        remedy = 'Install it: pip install "aio_toolkit[demo]".'
-        raise AioError(f"the page needs the package gradio. {remedy}") from None
+    require("demo")
+    import gradio as module
+
     return module

@@ -49,7 +49,7 @@ def test_the_longest_recording_is_as_long_as_told(model, recording):
 
 def test_where_gradio_is_missing_it_is_told_how_to_have_it(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(AioError, match=r'gradio. Install it: pip install "aio_toolkit\[demo\]".'):
+    with pytest.raises(AioError, match=r'gradio. Install them: pip install "aio_toolkit\[demo\]".'):
         page.build(model, max_minutes=1)
 
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tiny import TASKS_YAML, save_tiny, tiny_model
 
 from aio_toolkit import parts
+from aio_toolkit.bin import info
 from aio_toolkit.errors import AioError
 from aio_toolkit.hub.card import About
 from aio_toolkit.hub.checksums import write_checksums
@@ -234,6 +236,14 @@ def test_a_package_runs_when_it_is_trusted_by_name(tagging_pack, without_package
     for trust in (["tagging"], "tagging"):
         model = unpack(tagging_pack, tagging_pack, trust).model
         assert model.units["tags"].tags == ("bark", "dog")
+
+
+def test_the_command_that_describes_a_pack_takes_those_that_are_trusted(
+    tagging_pack, without_packages, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["info", str(tagging_pack), "--trust", "tagging"])
+    info.main()
+    assert "  tag  tags: tags\n" in capsys.readouterr().out
 
 
 def test_one_name_is_not_its_letters(pack, without_packages):

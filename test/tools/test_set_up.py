@@ -1,5 +1,6 @@
 """tools/: finding Python, refusing early, and recognising what is done."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from requirement_lists import distributions, normal
 
 ROOT = Path(__file__).resolve().parents[2]
 BASIC_TOOLS = (
@@ -234,14 +236,16 @@ def test_constraints_pin_every_direct_dependency_and_no_local_file() -> None:
     def names(file: str) -> dict[str, str]:
         lines = (ROOT / "tools" / file).read_text(encoding="utf-8").splitlines()
         found = [
-            line.split(";")[0].strip().partition("==") for line in lines if line and line[0] != "#"
+            line.split(";")[0].strip().partition("==")
+            for line in lines
+            if line and line[0] not in "#-"
         ]
-        return {name.lower().replace("_", "-"): version for name, _, version in found}
+        return {normal(name): version for name, _, version in found}
 
     pinned = names("constraints.txt")
     assert all(pinned.values())
     files = sorted(path.name for path in (ROOT / "tools").glob("requirements*.txt"))
-    assert len(files) == 5
+    assert len(files) == 9
     for name, version in (item for file in files for item in names(file).items()):
         name, *bound = re.split("[<>]", name)
         assert name in pinned
@@ -263,10 +267,22 @@ def test_the_check_imports_every_direct_dependency_and_no_other(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import check_install
 
-    lines = (ROOT / "tools/requirements.txt").read_text(encoding="utf-8").splitlines()
-    required = {re.split("[=<>]", line)[0] for line in lines if line and line[0] != "#"}
-    distributions = packages_distributions()
-    checked = set()
-    for module in check_install.MODULES:
-        checked |= {name.lower().replace("_", "-") for name in distributions[module]}
-    assert checked == required | {"aio-toolkit"}
+    of_module = packages_distributions()
+    checked = {normal(name) for module in check_install.MODULES for name in of_module[module]}
+    assert checked == distributions("-recipes") | {"aio-toolkit"}
+
+
+def test_every_package_that_the_toolkit_imports_is_a_direct_dependency(monkeypatch):
+    """One that only comes with another may go with it."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import check_install
+
+    imported = set()
+    for path in (ROOT / "aio_toolkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    # `make setup` leaves the page out.
+    assert imported - sys.stdlib_module_names <= {*check_install.MODULES, "gradio"}
