@@ -28,6 +28,7 @@ ssl_args=                             # key=value pairs that win over ssl_config
 train_args=                           # key=value pairs that win over train_config
 decode_args=                          # key=value pairs that win over decode_config
 pack_args=                            # arguments of stage 8, such as --license cc-by-4.0 --trained_on NAME --half
+datadir=data                          # folder of the splits
 dumpdir=dump                          # folder of codes and units, of one codec
 expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
@@ -41,7 +42,27 @@ help_message() {
     while read -r name comment; do
         printf '  --%-16s %s (%s)\n' "$name" "$comment" "${!name:-empty}"
     done < <(sed -n 's/^\([a-z_]*\)=[^#]*# /\1 /p' "${BASH_SOURCE[0]}")
+    while read -r name; do
+        printf '  --%-16s %s\n' "$(basename "$name" .opts)" "$(sed -n '1s/^# //p' "$name") (false)"
+    done < <(find conf -name '*.opts' 2>/dev/null | sort)
 }
+
+# A setting of a recipe is a file of options, one a line: `--full true` stands for those in conf/full.opts. What comes
+# after it wins over them.
+expanded=()
+while [ $# -gt 0 ]; do
+    setting=conf/${1#--}.opts
+    if [ -f "$setting" ] && [[ ${2:-} =~ ^(true|false)$ ]]; then
+        if $2; then
+            while read -r name value; do expanded+=("$name" "$value"); done < <(grep '^--' "$setting")
+        fi
+        shift 2
+    else
+        expanded+=("$1")
+        shift
+    fi
+done
+set -- ${expanded[@]+"${expanded[@]}"}
 
 template=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$template/../../utils/parse_options.sh"
@@ -143,33 +164,33 @@ aio_exp=$expdir/${tag:-$(stem "${adapt_config:-$train_config}")$(suffix "$train_
 decode_name=$(stem "$decode_config")$(suffix "$decode_args")
 units=$dumpdir/units
 common=(--tasks_config "$tasks_config" ${parts:+--parts $parts})
-corpus=(--data data --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set")
+corpus=(--data "$datadir" --dump "$dumpdir" --train_set "$train_set" --dev_set "$dev_set")
 splits=$(printf '%s\n' "$train_set" "$dev_set" $test_sets | awk '!seen[$0]++' | xargs)
-data_dirs=$(printf 'data/%s ' $splits)
+data_dirs=$(printf "$datadir/%s " $splits)
 dump_dirs=$(printf "$dumpdir/%s " "$train_set" "$dev_set")
 decode_dirs=$(for split in $test_sets; do printf '%s ' "$aio_exp/${decode_name}_$split"; done)
 
 if begin 1 "data preparation" "local/data.sh $local_data_opts" "$data_dirs"; then
-    logged "$expdir/data.log" local/data.sh --fs "$fs" $local_data_opts
+    logged "$expdir/data.log" local/data.sh --fs "$fs" --data "$datadir" $local_data_opts
     logged "$expdir/data.log" "$template/../../utils/validate_data_dir.sh" $data_dirs "${common[@]}" \
         --sample_rate "$fs"
     end
 fi
 
 if begin 2 "tokenization, codec $codec" "$data_dirs" "$dump_dirs$units"; then
-    for split in $splits; do need 1 "data/$split/wav.scp"; done
+    for split in $splits; do need 1 "$datadir/$split/wav.scp"; done
     if $train_codec; then
         logged "$codec/train_codec.log" "$python" -m aio_toolkit.bin.train_codec "${common[@]}" \
-            --config "$codec_config" --data "data/$train_set" --dev "data/$dev_set" --out "$codec" \
+            --config "$codec_config" --data "$datadir/$train_set" --dev "$datadir/$dev_set" --out "$codec" \
             --set "model.sample_rate=$fs" "${trainer[@]}" $codec_args
     fi
     for split in "$train_set" "$dev_set"; do
         logged "$dumpdir/encode_$split.log" "$python" -m aio_toolkit.bin.encode_data "${common[@]}" --codec "$codec" \
-            --fs "$fs" --data "data/$split" --dump "$dumpdir/$split" --nj "$nj" --device "$device" \
+            --fs "$fs" --data "$datadir/$split" --dump "$dumpdir/$split" --nj "$nj" --device "$device" \
             --ssl_config "$ssl_config" --ssl_args $ssl_args \
             --train_config "$train_config" --train_args $train_args
     done
-    logged "$dumpdir/fit_units.log" "$python" -m aio_toolkit.bin.fit_units "${common[@]}" --data "data/$train_set" \
+    logged "$dumpdir/fit_units.log" "$python" -m aio_toolkit.bin.fit_units "${common[@]}" --data "$datadir/$train_set" \
         --out "$units" --set "units.text.vocab_size=$vocab_size" "units.audio.codec=$codec"
     end
 fi
@@ -194,13 +215,13 @@ if begin 4 "AIO training" "${adapt_config:-$train_config} $dumpdir/$train_set $d
     end
 fi
 
-if begin 5 "decoding" "$aio_exp $codec data/{$test_sets}" "$decode_dirs"; then
+if begin 5 "decoding" "$aio_exp $codec $datadir/{$test_sets}" "$decode_dirs"; then
     need 4 "$aio_exp/model.pt"
     for split in $test_sets; do
-        need 1 "data/$split/wav.scp"
+        need 1 "$datadir/$split/wav.scp"
         out=$aio_exp/${decode_name}_$split
         logged "$out.log" "$python" -m aio_toolkit.bin.decode "${common[@]}" --model "$aio_exp" \
-            --data "data/$split" --out "$out" --nj "$nj" --device "$device" ${decode_tasks:+--tasks $decode_tasks} \
+            --data "$datadir/$split" --out "$out" --nj "$nj" --device "$device" ${decode_tasks:+--tasks $decode_tasks} \
             --config "$decode_config" --set "decoders.audio.codec=$codec" $decode_args
     done
     end
@@ -210,17 +231,17 @@ if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
     for split in $test_sets; do
         out=$aio_exp/${decode_name}_$split
         need 5 "$out/decode.json"
-        logged "$out.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "data/$split" \
-            --train "data/$train_set" --dev "data/$dev_set" --bounds "$expdir/bounds" \
+        logged "$out.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "$datadir/$split" \
+            --train "$datadir/$train_set" --dev "$datadir/$dev_set" --bounds "$expdir/bounds" \
             --decode "$out" --nj "$nj" ${decode_tasks:+--tasks $decode_tasks}
     done
     end
 fi
 
-if begin 7 "analysis" "$aio_exp data/$dev_set" "ROUTING.md, routing.json and routing.png in $aio_exp"; then
+if begin 7 "analysis" "$aio_exp $datadir/$dev_set" "ROUTING.md, routing.json and routing.png in $aio_exp"; then
     need 4 "$aio_exp/model.pt"
     logged "$aio_exp/routing.log" "$python" -m aio_toolkit.bin.routing "${common[@]}" --model "$aio_exp" \
-        --data "data/$dev_set" --out "$aio_exp"
+        --data "$datadir/$dev_set" --out "$aio_exp"
     end
 fi
 

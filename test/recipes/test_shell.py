@@ -198,13 +198,15 @@ def test_a_missing_environment_is_said(recipe: Path) -> None:
 def test_stage_1_passes_its_options_on_and_validates(recipe: Path) -> None:
     result = aio(recipe, "--stop_stage", "1", "--local_data_opts", "--size 3")
     assert result.returncode == 0, result.stderr
-    assert "data.sh --fs 16000 --size 3" in result.stdout
+    assert "data.sh --fs 16000 --data data --size 3" in result.stdout
     assert ran(result) == [
         "validate_data_dir data/train data/dev data/test --tasks_config conf/tasks.yaml "
         "--sample_rate 16000"
     ]
     assert re.search(r"stage 1: done in 0 min \d s", result.stdout)
-    assert "data.sh --fs 16000 --size 3" in (recipe / "exp/data.log").read_text(encoding="utf-8")
+    assert "data.sh --fs 16000 --data data --size 3" in (recipe / "exp/data.log").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:
@@ -289,6 +291,24 @@ def test_the_rate_is_told_once_and_known_everywhere(recipe: Path) -> None:
     assert validate.endswith("--sample_rate 8000")
     assert "model.sample_rate=8000" in codec
     assert all("--fs 8000" in command for command in encode)
+
+
+def test_a_setting_stands_for_its_options_and_what_comes_after_it_wins(recipe: Path) -> None:
+    (recipe / "conf").mkdir()
+    (recipe / "conf/big.opts").write_text(
+        "# a large run\n\n--fs 44100\n--datadir d2\n--local_data_opts --config conf/b.yaml --n 3\n"
+    )
+    stage_1 = ("--stop_stage", "1", "--fs", "8000")
+    plain = aio(recipe, *stage_1, "--big", "false").stdout
+    assert "data.sh --fs 8000 --data data\n" in plain
+    big = aio(recipe, *stage_1, "--big", "true").stdout
+    assert "data.sh --fs 44100 --data d2 --config conf/b.yaml --n 3\n" in big
+    assert "validate_data_dir d2/train d2/dev d2/test" in big
+    changed = aio(recipe, *stage_1, "--big", "true", "--fs", "24000").stdout
+    assert "data.sh --fs 24000 --data d2" in changed
+    assert re.search(r"--big +a large run \(false\)", aio(recipe, "--help").stdout)
+    wrong = aio(recipe, "--big", "maybe")
+    assert wrong.returncode == 1 and "unknown option --big" in wrong.stderr
 
 
 def test_packages_of_parts_go_to_every_command(recipe: Path) -> None:

@@ -9,9 +9,10 @@ wsj0_lists=
 extra_speech=
 config=conf/data.yaml
 fs=16000
+data=data
 nj=4
 help_message="Usage: local/data.sh --librispeech DIR [--noise DIR] [--wsj0 DIR --wsj0_lists DIR] \
-[--extra_speech DIR] [--config conf/data.yaml] [--fs 16000] [--nj 4]"
+[--extra_speech DIR] [--config conf/data.yaml] [--fs 16000] [--data data] [--nj 4]"
 . ../../utils/parse_options.sh
 
 fail() {
@@ -29,27 +30,27 @@ fail() {
 lists=corpus/lists
 
 # Only data dirs are here, made again in seconds; finished audio stays in corpus/.
-rm -rf data/local
+rm -rf "$data/local"
 
 python local/prepare_librispeech.py --config "$config" --fs "$fs" \
-    --librispeech "$librispeech" --data data/local/asr
+    --librispeech "$librispeech" --data "$data/local/asr"
 
 python local/make_mixing_lists.py --config "$config" --fs "$fs" \
-    --librispeech "$librispeech" --lists "$lists" --noise_data data/noise_train \
+    --librispeech "$librispeech" --lists "$lists" --noise_data "$data/noise_train" \
     ${extra_speech:+--extra_speech "$extra_speech"} ${noise:+--noise "$noise"}
 
 python local/mix_speakers.py --config "$config" --fs "$fs" \
     --lists "${wsj0_lists:-$lists}" --root "${wsj0:-$librispeech}" \
-    --corpus corpus --data data/local/sep --nj "$nj"
+    --corpus corpus --data "$data/local/sep" --nj "$nj"
 
 if [ -n "$noise" ]; then
     python local/mix_noise.py --config "$config" --fs "$fs" \
         --lists "$lists" --root "$librispeech" --noise "$noise" \
-        --corpus corpus --data data/local/enh --nj "$nj"
+        --corpus corpus --data "$data/local/enh" --nj "$nj"
 else
     echo "notice: no --noise DIR, so there is no speech enhancement (enh)"
 fi
 
 for split in train dev test; do
-    python ../../utils/combine_data_dirs.py "data/$split" data/local/*/"$split"
+    python ../../utils/combine_data_dirs.py "$data/$split" "$data"/local/*/"$split"
 done

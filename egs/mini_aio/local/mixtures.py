@@ -24,6 +24,7 @@ class Levels:
     Attributes:
         rate_wpm: slowest and fastest speech in words per minute.
         pitch: lowest and highest base pitch of espeak-ng; 50 is the voice's own.
+        train_pitch: the same in train, where one voice may stand for many.
         pitch_range: smallest and largest pitch range of espeak-ng; 50 is the voice's own.
         peak: smallest and largest peak of an utterance, full scale is 1.
         sep_db: largest level difference between two speakers.
@@ -35,6 +36,7 @@ class Levels:
 
     rate_wpm: list[int] = field(default_factory=lambda: [155, 195])
     pitch: list[int] = field(default_factory=lambda: [42, 58])
+    train_pitch: list[int] = field(default_factory=lambda: [25, 75])
     pitch_range: list[int] = field(default_factory=lambda: [35, 65])
     peak: list[float] = field(default_factory=lambda: [0.5, 0.9])
     sep_db: float = 5.0
@@ -255,7 +257,7 @@ def _draw_speech(
         text=text,
         voice=speakers[voice],
         rate=_draw_within(rng, levels.rate_wpm),
-        pitch=_draw_within(rng, levels.pitch),
+        pitch=_draw_within(rng, levels.train_pitch if split == "train" else levels.pitch),
         pitch_range=_draw_within(rng, levels.pitch_range),
     )
 
