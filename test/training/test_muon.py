@@ -3,11 +3,13 @@ decomposition."""
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linprog
 from torch import nn
 
-from aio_toolkit.training.muon import COEFFICIENTS, ROUNDS, Muon, orthogonalise
+from aio_toolkit.training.muon import POLYNOMIALS, Muon, orthogonalise
 
 # Some machines multiply in bfloat16, of three significant digits.
 CLOSE = {"rtol": 2e-2, "atol": 2e-2}
@@ -27,8 +29,10 @@ def stepped(start_MAB: torch.Tensor, gradients: list[torch.Tensor]) -> torch.Ten
 @pytest.mark.parametrize("shape", [(33, 70), (70, 33), (40, 40)])
 def test_a_matrix_is_stepped_as_by_torch_own_muon_at_adamw_scale(shape):
     torch.manual_seed(0)
+    # Orthogonal gradients stay what they are, by whatever polynomial: steps can be told exactly.
+    left, right = torch.randn(shape), torch.randn(shape)
     start_AB = torch.randn(shape)
-    gradients = list(torch.randn(4, *shape))
+    gradients = [orthogonalised(left).view(shape), orthogonalised(right).view(shape)]
     known = nn.Parameter(start_AB.clone())
     reference = torch.optim.Muon(
         [known], lr=RATE, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw"
@@ -36,7 +40,11 @@ def test_a_matrix_is_stepped_as_by_torch_own_muon_at_adamw_scale(shape):
     for gradient in gradients:
         known.grad = gradient.clone()
         reference.step()
-    torch.testing.assert_close(stepped(start_AB, gradients), known.detach(), **CLOSE)
+    found_AB = stepped(start_AB, gradients)
+    moved, wanted = found_AB - start_AB, known.detach() - start_AB
+    cosine = torch.cosine_similarity(moved.flatten(), wanted.flatten(), dim=0)
+    assert cosine > 0.98
+    assert moved.norm().item() == pytest.approx(wanted.norm().item(), rel=0.15)
 
 
 def test_matrices_of_a_stack_are_stepped_as_each_alone():
@@ -71,18 +79,32 @@ def orthogonalised(x: torch.Tensor) -> torch.Tensor:
     return (left @ right).flatten()
 
 
-def test_singular_vectors_stay_and_values_follow_the_quintic():
+def test_singular_vectors_stay_and_values_go_through_the_polynomials():
     torch.manual_seed(0)
     value_A = torch.tensor([1.0, 0.5, 0.1, 0.02])
     left_AA = torch.linalg.qr(torch.randn(4, 4))[0]
     right_BA = torch.linalg.qr(torch.randn(9, 4))[0]
     found_AB = orthogonalise((left_AA * value_A @ right_BA.T)[None])[0]
 
-    a, b, c = COEFFICIENTS
     value_A = value_A / value_A.norm()
-    for _ in range(ROUNDS):
+    for a, b, c in POLYNOMIALS:
         value_A = a * value_A + b * value_A**3 + c * value_A**5
-    torch.testing.assert_close(left_AA.T @ found_AB @ right_BA, value_A.diag(), rtol=0, atol=0.05)
+    torch.testing.assert_close(left_AA.T @ found_AB @ right_BA, value_A.diag(), rtol=0, atol=0.06)
+
+
+def test_each_polynomial_is_the_best_for_what_those_before_it_leave():
+    lowest, highest = 0.01, 1.0
+    for coefficients in POLYNOMIALS:
+        value_X = np.geomspace(lowest, highest, 1000)
+        powers_X3 = np.stack([value_X, value_X**3, value_X**5], 1)
+        # The least greatest distance to one, as a linear programme.
+        ones_X1 = np.ones((len(value_X), 1))
+        sides = np.block([[powers_X3, -ones_X1], [-powers_X3, -ones_X1]])
+        bounds = np.concatenate([ones_X1, -ones_X1])[:, 0]
+        best = linprog([0, 0, 0, 1], sides, bounds, bounds=[(None, None)] * 3 + [(0, None)])
+        np.testing.assert_allclose(coefficients, best.x[:3], rtol=2e-3)
+        lowest, highest = 1 - best.fun, 1 + best.fun
+    assert highest < 1.3
 
 
 def test_the_length_of_gradients_means_nothing():
