@@ -97,6 +97,12 @@ class TaskResult:
         """Name of the metric that chooses and ranks."""
         return next(iter(self.metrics))
 
+    @property
+    def gain_over(self) -> str:
+        """What tables subtract first from the output that ranks; empty for nothing."""
+        overs = [column.over for column in self.columns if column.output == self.ranking]
+        return next(filter(None, overs), "")
+
     def find(
         self, output: str, metric: str = "", target: str = "", over: str = ""
     ) -> Interval | None:
