@@ -70,6 +70,7 @@ class TaskResult:
         num_utterances: utterances of the task, with those that could not be scored.
         scores: all numbers.
         notes: what a reader should know besides.
+        unprocessed: the output that is the input as it is, over which models gain; empty for none.
 
     >>> wer = MetricInfo("WER", "%", False, {}, "asr/scores.wer.tsv")
     >>> score = Score("hypothesis", "", "wer", "", Interval(9.5, 8.0, 11.0, n=40))
@@ -91,17 +92,12 @@ class TaskResult:
     num_utterances: int
     scores: list[Score]
     notes: list[str]
+    unprocessed: str = ""
 
     @property
     def first_metric(self) -> str:
         """Name of the metric that chooses and ranks."""
         return next(iter(self.metrics))
-
-    @property
-    def gain_over(self) -> str:
-        """What tables subtract first from the output that ranks; empty for nothing."""
-        overs = [column.over for column in self.columns if column.output == self.ranking]
-        return next(filter(None, overs), "")
 
     def find(
         self, output: str, metric: str = "", target: str = "", over: str = ""

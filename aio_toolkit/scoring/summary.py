@@ -64,10 +64,10 @@ class ScoredTask:
         return next(output for output in self.scorer.outputs if output in present)
 
     @property
-    def compared(self) -> list[str]:
-        """That output, and those that columns subtract from it."""
-        overs = [column.over for column in self.columns if column.output == self.ranking]
-        return [self.ranking, *filter(None, overs)]
+    def unprocessed(self) -> str:
+        """The output that is the input as it is; empty where there is none."""
+        wanted = self.scorer.unprocessed
+        return wanted if wanted in self.outputs else ""
 
     def numbers(self, output: str, metric: str, target: str = "") -> np.ndarray:
         """The numbers (n, K) of every utterance; NaN where it has nothing to be scored.
@@ -132,6 +132,7 @@ def summarize(scored: ScoredTask, decode: Path) -> TaskResult:
         scores=scores,
         # Several metrics may have the same to say of the references.
         notes=list(dict.fromkeys(notes)),
+        unprocessed=scored.unprocessed,
     )
 
 
@@ -168,7 +169,8 @@ def write_sums(path: Path, scored: ScoredTask, name: str) -> None:
     """Write what comparisons with other runs need of each utterance, by one metric."""
     ids = [utterance.id for utterance in scored.utterances]
     speakers = [utterance.speaker for utterance in scored.utterances]
-    numbers = {output: scored.numbers(output, name) for output in scored.compared}
+    outputs = filter(None, [scored.ranking, scored.unprocessed])
+    numbers = {output: scored.numbers(output, name) for output in outputs}
     UtteranceSums(ids, speakers, numbers).write(path, scored.scorer.metrics[name].columns)
 
 

@@ -120,7 +120,7 @@ def test_numbers_for_comparisons_are_those_of_what_ranks_and_what_it_is_compared
     assert kept.numbers.keys() == want.keys()
     for output, numbers in want.items():
         np.testing.assert_array_equal(kept.numbers[output], numbers)
-    assert (sound.ranking, sound.gain_over) == ("masked", "mixture")
+    assert (sound.ranking, sound.unprocessed) == ("masked", "mixture")
 
 
 def test_a_target_that_no_utterance_has_is_none(tmp_path):
