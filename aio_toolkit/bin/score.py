@@ -26,11 +26,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--nj", type=int, default=1, help="processes that read and score")
     parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="folder that gets a copy for comparisons"
+    )
+    parser.add_argument(
         "--compare",
         type=Path,
         nargs="+",
         metavar="DECODE",
-        help="only print one table of these decode folders",
+        help="only print one table of these decode folders, the first against the others",
     )
     return parser
 
@@ -40,21 +43,26 @@ def main() -> None:
     """Score, write, print."""
     parser = build_parser()
     args = parse(parser)
-    from aio_toolkit.scoring.report import combine, write_report
-
-    if args.compare:
-        print(combine(args.compare), end="")
-        return
-    if not args.data or not args.decode:
+    if not args.compare and not (args.data and args.decode):
         parser.error("--data and --decode are required, or --compare")
     require("metrics")
-    from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
     from aio_toolkit.tasks import load_tasks
+
+    tasks = load_tasks(args.tasks_config)
+    if args.compare:
+        from aio_toolkit.analysis.comparison_report import format_comparison
+        from aio_toolkit.analysis.kept_run import KeptRun
+
+        runs = {str(folder): [KeptRun.read(folder)] for folder in args.compare}
+        print(format_comparison(runs, tasks), end="")
+        return
+    from aio_toolkit.scoring.report import write_report
+    from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 
     run = ScoreRun(
         data=args.data,
         decode=args.decode,
-        tasks=load_tasks(args.tasks_config),
+        tasks=tasks,
         names=args.tasks,
         train=args.train,
         dev=args.dev,
@@ -63,6 +71,10 @@ def main() -> None:
     )
     results = score_decode_dir(run)
     print(write_report(args.decode, results), end="")
+    if args.keep:
+        from aio_toolkit.analysis.kept_run import keep_run
+
+        keep_run(args.decode, args.keep)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,16 @@ def size_of_backbone(config: Backbone.Config, num_tasks: int) -> Size:
     return Size(total, backbone.active_parameters())
 
 
+def size_of_model(model: AioModel) -> Size:
+    """The size of a whole model, its heads and its frozen encoder included.
+
+    Of the backbone what one token of one task uses is active, of everything else all.
+    """
+    total = count_parameters(model)
+    idle = count_parameters(model.backbone) - model.backbone.active_parameters()
+    return Size(total, total - idle)
+
+
 def describe_size(model: AioModel) -> str:
     """A line for people: parameters of the backbone, the heads and the frozen encoder.
 

@@ -35,6 +35,7 @@ class AudioScorer(Scorer):
     """
 
     outputs = ("masked", "codec", "wiener")
+    unprocessed = "mixture"
     columns = (
         Column("masked", "masked"),
         Column("codec", "codec"),

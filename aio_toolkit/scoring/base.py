@@ -56,6 +56,8 @@ class Scorer(ABC):
         outputs: outputs that the model's answers may have, the first that is there ranks.
         columns: what tables show, from left to right; those of outputs that are not there are left
             out.
+        unprocessed: the output that is the input as it is, over which models gain; empty for a kind
+            of answer that has none.
         legend: what a reader of the table has to know of the columns; empty for nothing.
         task: the task.
         metrics: its metrics, by name.
@@ -70,6 +72,7 @@ class Scorer(ABC):
 
     outputs: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[Column, ...]]
+    unprocessed: ClassVar[str] = ""
     legend: ClassVar[str] = ""
 
     def __init__(self, task: Task, decoding: Mapping[str, Any], sample_rate: int):

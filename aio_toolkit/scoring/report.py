@@ -1,11 +1,11 @@
-"""RESULTS.md of a decode folder, and tables of several of them."""
+"""RESULTS.md of a decode folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aio_toolkit.files import atomic_path
 from aio_toolkit.scoring.base import Column
-from aio_toolkit.scoring.results import RESULTS_JSON, Results, TaskResult, read_results
+from aio_toolkit.scoring.results import Results, TaskResult
 from aio_toolkit.tables import NOTHING, interval_cell, markdown_table, value_cell
 
 RESULTS_MD = "RESULTS.md"
@@ -92,62 +92,3 @@ def _cell(task: TaskResult, column: Column | None, metric: str, target: str) -> 
     if column.with_interval:
         return interval_cell(interval)
     return value_cell(interval)
-
-
-def combine(paths: Sequence[Path]) -> str:
-    """One table of several experiments, a row each: all outputs of the model, by the first metric.
-
-    Args:
-        paths: decode folders, or the `results.json` in them.
-
-    Raises:
-        AioError: one is missing or of another version.
-    """
-    experiments: dict[str, Results] = {}
-    titles: dict[tuple[str, str], str] = {}
-    for path in paths:
-        results = read_results(path)
-        # An experiment is called by its folder.
-        folder = path.parent if path.name == RESULTS_JSON else path
-        experiments[str(folder)] = results
-        for task in results.tasks:
-            titles |= _titles(task)
-
-    rows = []
-    for name, results in experiments.items():
-        of_task = {task.name: task for task in results.tasks}
-        cells = [_lookup(of_task, *column) for column in titles]
-        rows.append([name, *cells])
-    table = markdown_table(["experiment", *titles.values()], rows)
-
-    datasets = {results.data for results in experiments.values()}
-    if len(datasets) > 1:
-        listed = ", ".join(sorted(datasets))
-        table += f"\nDifferent data, not comparable: {listed}\n"
-    return table
-
-
-def _titles(task: TaskResult) -> dict[tuple[str, str], str]:
-    """Title by task and output, of every output of the model."""
-    info = task.metrics[task.first_metric]
-    outputs = []
-    for column in task.columns:
-        # Bounds have no interval, and gains would say the same again.
-        if column.with_interval and not column.over:
-            outputs.append(column.output)
-    if len(outputs) == 1:
-        return {(task.name, outputs[0]): f"{task.name} {info.title}"}
-
-    # Shorter than the metric's title, and as clear beside the output.
-    measure = info.unit or info.title
-    titles = {}
-    for output in outputs:
-        titles[task.name, output] = f"{task.name} {output} {measure}"
-    return titles
-
-
-def _lookup(of_task: Mapping[str, TaskResult], name: str, output: str) -> str:
-    task = of_task.get(name)
-    if task is None:
-        return NOTHING
-    return interval_cell(task.find(output))

@@ -70,6 +70,7 @@ class TaskResult:
         num_utterances: utterances of the task, with those that could not be scored.
         scores: all numbers.
         notes: what a reader should know besides.
+        unprocessed: the output that is the input as it is, over which models gain; empty for none.
 
     >>> wer = MetricInfo("WER", "%", False, {}, "asr/scores.wer.tsv")
     >>> score = Score("hypothesis", "", "wer", "", Interval(9.5, 8.0, 11.0, n=40))
@@ -91,6 +92,7 @@ class TaskResult:
     num_utterances: int
     scores: list[Score]
     notes: list[str]
+    unprocessed: str = ""
 
     @property
     def first_metric(self) -> str:

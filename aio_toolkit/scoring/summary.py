@@ -15,6 +15,7 @@ from aio_toolkit.scoring.base import Column, Key, Scorer, Sums
 from aio_toolkit.scoring.intervals import score_interval
 from aio_toolkit.scoring.metrics.base import Metric
 from aio_toolkit.scoring.results import MetricInfo, Score, TaskResult
+from aio_toolkit.scoring.utterance_sums import UtteranceSums, sums_file
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class ScoredTask:
         present = self.outputs
         return next(output for output in self.scorer.outputs if output in present)
 
+    @property
+    def unprocessed(self) -> str:
+        """The output that is the input as it is; empty where there is none."""
+        wanted = self.scorer.unprocessed
+        return wanted if wanted in self.outputs else ""
+
     def numbers(self, output: str, metric: str, target: str = "") -> np.ndarray:
         """The numbers (n, K) of every utterance; NaN where it has nothing to be scored.
 
@@ -89,7 +96,8 @@ class ScoredTask:
 
 
 def summarize(scored: ScoredTask, decode: Path) -> TaskResult:
-    """The results of a task; scores of single utterances go to `<task>/scores.<metric>.tsv`.
+    """The results of a task; scores of single utterances go to `<task>/scores.<metric>.tsv`, the
+    numbers behind them to `<task>/sums.<metric>.tsv`.
 
     Args:
         scored: its numbers.
@@ -103,6 +111,7 @@ def summarize(scored: ScoredTask, decode: Path) -> TaskResult:
     for name, metric in scorer.metrics.items():
         table = f"{task.name}/scores.{name}.tsv"
         write_utterances(decode / table, scored, name)
+        write_sums(decode / sums_file(task.name, name), scored, name)
         infos[name] = MetricInfo(
             title=metric.title,
             unit=metric.unit,
@@ -123,6 +132,7 @@ def summarize(scored: ScoredTask, decode: Path) -> TaskResult:
         scores=scores,
         # Several metrics may have the same to say of the references.
         notes=list(dict.fromkeys(notes)),
+        unprocessed=scored.unprocessed,
     )
 
 
@@ -153,6 +163,15 @@ def write_utterances(path: Path, scored: ScoredTask, name: str) -> None:
     rows = ["\t".join(cells) + "\n" for cells in lines]
     with atomic_path(path) as temporary:
         temporary.write_text("".join(rows), encoding="utf-8")
+
+
+def write_sums(path: Path, scored: ScoredTask, name: str) -> None:
+    """Write what comparisons with other runs need of each utterance, by one metric."""
+    ids = [utterance.id for utterance in scored.utterances]
+    speakers = [utterance.speaker for utterance in scored.utterances]
+    outputs = filter(None, [scored.ranking, scored.unprocessed])
+    numbers = {output: scored.numbers(output, name) for output in outputs}
+    UtteranceSums(ids, speakers, numbers).write(path, scored.scorer.metrics[name].columns)
 
 
 def _cells(sums_K: np.ndarray, metric: Metric) -> list[str]:

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.bar import TrainingBar
+from aio_toolkit.training.cost import Stopwatch
 from aio_toolkit.training.newest import NewestState
 from aio_toolkit.training.run import Run
 
@@ -83,6 +84,7 @@ def _make_trainer(
     """A trainer with the user's options over the toolkit's own."""
     every = options.pop("checkpoint_every", CHECKPOINT_EVERY)
     callbacks: list[Callback] = [*_checkpoints(out, every, best_by), LearningRateMonitor("step")]
+    callbacks.append(Stopwatch())
     if options.get("enable_progress_bar", True):
         callbacks.append(TrainingBar())
     callbacks += [_make_callback(spec) for spec in options.pop("callbacks", [])]

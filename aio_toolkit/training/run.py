@@ -91,16 +91,27 @@ class Run[C: RunConfig]:
                 "by --codec_args, --ssl_args or --train_args, which name the folder, choose "
                 "another --tag for stage 4, or delete it."
             )
-        self._check_made_from()
-        return settled
-
-    def _check_made_from(self) -> None:
-        before = read_json(self.out / MADE_FROM)
-        changed = [what for what, digest in self.made_from.items() if before.get(what) != digest]
+        changed = self._changed()
         if changed:
-            problem = f"{self.out} was begun before {', '.join(changed)} changed"
+            problem = f"{self.out} was begun before {changed} changed"
             remedy = f"Delete {self.out} to train anew, or keep it and give another --expdir"
             raise AioError(f"{problem}. {remedy}.")
+        return settled
+
+    def differs(self) -> str:
+        """What tells the run from the one that its folder describes; empty for nothing."""
+        begun = load_config(type(self.config), self.out / CONFIG)
+        precision = begun.trainer.get("precision")
+        config = self.config
+        if precision and config.trainer.get("precision") == "auto":
+            config = _with_precision(config, precision)
+        return _difference(_comparable(begun), _comparable(config)) or self._changed()
+
+    def _changed(self) -> str:
+        """What the run learns from that is not what it was."""
+        before = read_json(self.out / MADE_FROM)
+        changed = [what for what, digest in self.made_from.items() if before.get(what) != digest]
+        return ", ".join(changed)
 
 
 def contents(*paths: Path) -> dict[str, str]:
@@ -151,7 +162,11 @@ def _settle_precision[C: RunConfig](config: C, begun: str | None) -> C:
         say(f"precision {fastest}: {machine}")
     elif begun != fastest:
         say(f"precision {begun}, as the run began, although {machine}")
-    trainer = {**config.trainer, "precision": begun or fastest}
+    return _with_precision(config, begun or fastest)
+
+
+def _with_precision[C: RunConfig](config: C, precision: str) -> C:
+    trainer = {**config.trainer, "precision": precision}
     return dataclasses.replace(config, trainer=trainer)  # type: ignore[type-var]
 
 

@@ -32,8 +32,15 @@ datadir=data                          # folder of the splits
 dumpdir=dump                          # folder of codes and units, of one codec
 expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
+compare=                              # list of systems and seeds to put in one table, by stages 3 to 6 of each; empty: none
+keep=                                 # folder that gets what stage 6 found, for comparisons; empty: none
 parts=                                # packages of further parts, separated by spaces
 python=python                         # Python interpreter; the default is the one of tools/venv
+
+# The options, each with its comment.
+list_options() {
+    sed -n 's/^\([a-z_]*\)=[^#]*# /\1 /p' "${BASH_SOURCE[0]}"
+}
 
 help_message() {
     local name comment
@@ -41,7 +48,7 @@ help_message() {
     echo "Paths are relative to the recipe's folder. Options and their values:"
     while read -r name comment; do
         printf '  --%-16s %s (%s)\n' "$name" "$comment" "${!name:-empty}"
-    done < <(sed -n 's/^\([a-z_]*\)=[^#]*# /\1 /p' "${BASH_SOURCE[0]}")
+    done < <(list_options)
     while read -r name; do
         printf '  --%-16s %s\n' "$(basename "$name" .opts)" "$(sed -n '1s/^# //p' "$name") (false)"
     done < <(find conf -name '*.opts' 2>/dev/null | sort)
@@ -152,13 +159,22 @@ else
     device=cuda
 fi
 
-# A changed run gets a folder of its own.
-train_args+=${seed:+ seed=$seed}
 train_codec=false
 if [ -z "$codec" ]; then
     train_codec=true
     codec=$expdir/$(stem "$codec_config")$(suffix "$codec_args")
 fi
+
+# This script again for every run of the list, with the options that hold here where the list is silent.
+if [ -n "$compare" ]; then
+    options=()
+    while read -r name _; do options+=("--$name" "${!name}"); done < <(list_options)
+    exec "$python" -m aio_toolkit.bin.compare --list "$compare" --script "${BASH_SOURCE[0]}" -- "${options[@]}"
+fi
+[ -z "$keep" ] || [ "$(wc -w <<<"$test_sets")" -eq 1 ] || fail "--keep takes one of --test_sets, not '$test_sets'."
+
+# A changed run gets a folder of its own.
+train_args+=${seed:+ seed=$seed}
 ssl_exp=$expdir/$(stem "$ssl_config")$(suffix "$ssl_args")
 aio_exp=$expdir/${tag:-$(stem "${adapt_config:-$train_config}")$(suffix "$train_args $ssl_args")}
 decode_name=$(stem "$decode_config")$(suffix "$decode_args")
@@ -233,7 +249,7 @@ if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
         need 5 "$out/decode.json"
         logged "$out.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "$datadir/$split" \
             --train "$datadir/$train_set" --dev "$datadir/$dev_set" --bounds "$expdir/bounds" \
-            --decode "$out" --nj "$nj" ${decode_tasks:+--tasks $decode_tasks}
+            --decode "$out" --nj "$nj" ${decode_tasks:+--tasks $decode_tasks} ${keep:+--keep "$keep"}
     done
     end
 fi

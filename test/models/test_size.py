@@ -15,7 +15,7 @@ from tiny import (
 from torch import nn
 
 from aio_toolkit.layers import count_parameters
-from aio_toolkit.models.size import Size, describe_size, size_of_backbone
+from aio_toolkit.models.size import Size, describe_size, size_of_backbone, size_of_model
 
 ROUTERS = ["per_task", "shared", "task_conditioned"]
 
@@ -78,3 +78,11 @@ def test_a_model_is_described_by_backbone_heads_and_encoder(vocabulary):
     line = describe_size(model)
     for what, count in numbers.items():
         assert f"{what} {count / 1e6:.2f} M" in line
+
+
+def test_of_a_whole_model_only_experts_and_tasks_that_are_not_visited_are_idle(vocabulary):
+    model = tiny_model(vocabulary)
+    size, backbone = size_of_model(model), size_of_backbone(model.config.backbone, num_tasks=2)
+    parts = model.backbone, model.encoder, *model.heads.values()
+    assert size.total == count_parameters(model) >= sum(map(count_parameters, parts))
+    assert size.total - size.active == backbone.total - backbone.active > 0

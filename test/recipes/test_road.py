@@ -1,6 +1,7 @@
 """The whole road in small: egs/mini_aio with a few utterances and steps, run as a user runs it."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,8 +48,12 @@ def recipe(tmp_path_factory) -> Path:
 
 def run(recipe: Path, *stages: int) -> subprocess.CompletedProcess[str]:
     first, last = stages[0], stages[-1]
-    options = [item for name, value in SMALL.items() for item in (f"--{name}", value)]
-    command = ["./run.sh", "--stage", str(first), "--stop_stage", str(last), "--nj", "1", *options]
+    return run_with(recipe, {"stage": str(first), "stop_stage": str(last), **SMALL})
+
+
+def run_with(recipe: Path, options: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    words = [item for name, value in options.items() for item in (f"--{name}", value)]
+    command = ["./run.sh", "--nj", "1", *words]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return subprocess.run(
         command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900
@@ -155,3 +160,31 @@ def test_a_rerun_recognises_finished_work(recipe):
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
     assert again.stdout.count("nothing to do") >= 3
     assert model.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_list_of_systems_ends_in_one_table_and_is_not_run_again(recipe):
+    """Systems that differ in the length of their sentences alone, so that they share a model."""
+    (recipe / "conf" / "small.yaml").write_text(
+        "seeds: [0]\n"
+        "options: {decode_tasks: asr enh}\n"
+        "systems: {demo: {}, short: {decode_args: decoders.text.max_length_ratio=0.1}}\n"
+    )
+    options = {name: value for name, value in SMALL.items() if name != "tag"}
+    first = run_with(recipe, {"compare": "conf/small.yaml", **options})
+    assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
+    results = recipe / "results" / "small"
+    table = (results / "RESULTS.md").read_text()
+    demo, short = (row for row in table.splitlines() if re.match(r"\| (demo|short) ", row))
+    cells = [cell.strip() for cell in demo.split("|")]
+    assert cells[2:4] == ["1", "6"] and "asr WER" in table and "enh gain dB" in table
+    assert short.rstrip(" |").endswith("(+0.00)")
+    # The encoder of the stages above, and the model of both systems.
+    assert first.stdout.count("model.pt is finished: nothing to do") == 2 + 1
+    kept = [path for path in (results / "demo" / "0").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in kept) <= 300_000
+
+    again = run_with(recipe, {"compare": "conf/small.yaml", **options})
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "2 runs, of which 2 are finished" in again.stdout
+    assert "stage" not in again.stdout.partition("| system")[0]

@@ -335,6 +335,33 @@ def test_every_command_understands_the_arguments_it_gets(
         assert parses(command, monkeypatch), command
 
 
+def test_a_list_is_told_all_options_and_their_values(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = aio(recipe, "--compare", "conf/list.yaml", "--nj", "3", "--train_args", "a=1 b=[1,*]")
+    assert result.returncode == 0, result.stderr
+    (command,) = ran(result)
+    before, _, options = command.partition(" -- ")
+    assert before == "compare --list conf/list.yaml --script ../TEMPLATE/aio.sh"
+    help_text = aio(recipe, "--help").stdout
+    names = re.findall(r"^  (--[a-z_]+)", help_text, flags=re.MULTILINE)
+    assert [word for word in options.split() if word.startswith("--")] == names
+    told = " --nj 3 ", " --train_args a=1 b=[1,*] ", " --codec exp/codec ", " --seed  --train_set "
+    assert all(words in options for words in told)
+    assert parses(command, monkeypatch)
+
+
+def test_what_a_list_keeps_is_of_one_split(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(recipe / "exp/train_aio/decode_dev/decode.json")
+    stage_6 = ("--stage", "6", "--stop_stage", "6", "--keep", "results/list/demo/0")
+    (command,) = ran(aio(recipe, *stage_6, "--test_sets", "dev"))
+    assert command.endswith(" --keep results/list/demo/0")
+    assert parses(command, monkeypatch)
+    result = aio(recipe, *stage_6, "--test_sets", "dev test")
+    assert result.returncode == 1
+    assert result.stderr == "error: --keep takes one of --test_sets, not 'dev test'.\n"
+
+
 def parses(command: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Run the command up to where its arguments are parsed."""
 

@@ -6,11 +6,9 @@ import pytest
 from tiny import ALL
 
 from aio_toolkit import parts
-from aio_toolkit.errors import AioError
-from aio_toolkit.files import write_json
 from aio_toolkit.scoring.base import Scorer
 from aio_toolkit.scoring.intervals import Interval
-from aio_toolkit.scoring.report import combine, format_table, write_report
+from aio_toolkit.scoring.report import format_table, write_report
 from aio_toolkit.scoring.results import MetricInfo, Results, Score, TaskResult, read_results
 
 WER = MetricInfo("WER", "%", False, {}, "asr/scores.wer.tsv")
@@ -212,72 +210,3 @@ def test_a_report_without_notes_ends_with_its_legend(tmp_path):
     enh = result_of("enh", {"si_sdr": SI_SDR}, audio_scores(50))
     write_report(tmp_path, make_results(tasks=[enh]))
     assert (tmp_path / "RESULTS.md").read_text().endswith("\ngain = score less mixture.\n")
-
-
-# --- several experiments ---
-
-
-@pytest.fixture
-def experiments(tmp_path):
-    """The function that writes the results of an experiment; returns its folder."""
-
-    def make(name: str, results: Results):
-        results.write(tmp_path / name)
-        return tmp_path / name
-
-    return make
-
-
-def test_experiments_are_side_by_side(experiments):
-    first = experiments("a", make_results())
-    asr = text_result("asr", "wer", WER, 50, 7, "")
-    second = experiments("b", make_results(tasks=[asr]))
-    # Folders and files are both taken.
-    table = combine([first, second / "results.json"])
-    assert cells_of(table) == {
-        str(first): {
-            "experiment": str(first),
-            "asr WER": "12.3 [11.3, 14.3]",
-            "st BLEU": "40.0 [39.0, 42.0]",
-            "sep masked dB": "10.1 [9.1, 12.1]",
-            "sep wiener dB": "10.2 [9.2, 12.2]",
-            "enh masked dB": "50.1 [49.1, 52.1]",
-            "enh wiener dB": "50.2 [49.2, 52.2]",
-        },
-        str(second): {
-            "experiment": str(second),
-            "asr WER": "50.0 [49.0, 52.0]",
-            "st BLEU": "-",
-            "sep masked dB": "-",
-            "sep wiener dB": "-",
-            "enh masked dB": "-",
-            "enh wiener dB": "-",
-        },
-    }
-    assert "not comparable" not in table
-
-
-def test_experiments_are_compared_by_the_first_metric(experiments):
-    level = MetricInfo("level", "", True, {}, "enh/scores.level.tsv")
-    scores = audio_scores(10) + audio_scores(70, metric="level")
-    enh = result_of("enh", {"level": level, "si_sdr": SI_SDR}, scores)
-    folder = experiments("a", make_results(tasks=[enh]))
-    row = cells_of(combine([folder]))[str(folder)]
-    assert row == {
-        "experiment": str(folder),
-        "enh masked level": "70.1 [69.1, 72.1]",
-        "enh wiener level": "70.2 [69.2, 72.2]",
-    }
-
-
-def test_experiments_on_different_data_are_marked(experiments):
-    paths = [experiments("a", make_results()), experiments("b", make_results(data="data/dev"))]
-    assert combine(paths).endswith("\nDifferent data, not comparable: data/dev, data/test\n")
-
-
-def test_comparing_what_was_not_scored_is_an_error(tmp_path):
-    with pytest.raises(AioError, match="does not exist"):
-        combine([tmp_path / "exp"])
-    write_json(tmp_path / "a/results.json", {"other": 1})
-    with pytest.raises(AioError, match="is not a results file of stage 6. Run stage 6"):
-        combine([tmp_path / "a"])

@@ -320,7 +320,21 @@ def test_the_command_writes_and_prints(small, monkeypatch, capsys):
     folders = ("--data", small[0], "--decode", small[1])
     printed = run_command(monkeypatch, capsys, *folders, "--tasks_config", TASKS_YAML)
     assert "| asr" in printed and printed in (small[1] / "RESULTS.md").read_text()
-    assert "asr WER" in run_command(monkeypatch, capsys, "--compare", small[1])
+
+
+def test_the_command_compares_decode_folders_and_keeps_what_that_takes(
+    small, monkeypatch, capsys, tmp_path
+):
+    data, decode = small
+    tasks = ("--tasks_config", TASKS_YAML)
+    keep = ("--keep", tmp_path / "kept")
+    run_command(monkeypatch, capsys, "--data", data, "--decode", decode, *keep, *tasks)
+    both = ("--compare", decode, tmp_path / "kept")
+    table = run_command(monkeypatch, capsys, *both, *tasks)
+    rows = [line for line in table.splitlines() if line.startswith(f"| {tmp_path}")]
+    assert "asr WER" in table and "enh gain dB" in table
+    assert [row.split()[1] for row in rows] == [str(decode), str(tmp_path / "kept")]
+    assert "(+0.00)" in rows[1] and "(+0.00)" not in rows[0]
 
 
 def test_the_command_scores_only_the_tasks_that_it_is_told(small, monkeypatch, capsys):

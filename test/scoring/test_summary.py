@@ -13,6 +13,7 @@ from aio_toolkit.scoring.intervals import mean_interval
 from aio_toolkit.scoring.metrics.base import Metric
 from aio_toolkit.scoring.results import TaskResult
 from aio_toolkit.scoring.summary import ScoredTask, summarize
+from aio_toolkit.scoring.utterance_sums import UtteranceSums, sums_file
 from aio_toolkit.tasks import Task
 
 SIZE, NAN = 1600, np.nan
@@ -108,6 +109,18 @@ def table_of(folder: Path, result: TaskResult, metric: str = "") -> list[list[st
     info = result.metrics[metric or result.first_metric]
     lines = (folder / info.per_utterance).read_text().splitlines()
     return [line.split("\t") for line in lines]
+
+
+def test_numbers_for_comparisons_are_those_of_what_ranks_and_what_it_is_compared_with(
+    sound, tmp_path
+):
+    kept = UtteranceSums.read(tmp_path / sums_file("sound", "si_sdr"))
+    assert (kept.ids, kept.speakers) == (["sound-0", "sound-1", "sound-2"], ["s"] * 3)
+    want = {"masked": [[5.5, 1], [3, 1], [NAN, NAN]], "mixture": [[1.5, 1], [-4, 1], [NAN, NAN]]}
+    assert kept.numbers.keys() == want.keys()
+    for output, numbers in want.items():
+        np.testing.assert_array_equal(kept.numbers[output], numbers)
+    assert (sound.ranking, sound.unprocessed) == ("masked", "mixture")
 
 
 def test_a_target_that_no_utterance_has_is_none(tmp_path):
