@@ -15,6 +15,7 @@ OPTIONS = {
     "num_sources": ("N", "waves: the N loudest speakers or sounds (those that can be heard)"),
     "two_stems": ("TARGET", "waves: this target alone, all else in rest"),
     "subtype": ("TYPE", "waves: FLOAT, or PCM_16, which clips at full scale (FLOAT)"),
+    "window": ("SECONDS", "heard at a time (waves: twice the examples of training, texts: once)"),
 }
 
 

@@ -122,8 +122,8 @@ class Model:
 
         The pieces together are the answer to the whole recording. A window is answered when it has
         ended. Latency is what the model needs, plus the length of a window: twice that of examples
-        in training, or for words once that. Speakers and sounds are all answered, if silent: who is
-        not there is known only at the end.
+        in training, or for words once that, unless `window` says how long. Speakers and sounds are
+        all answered, if silent: who is not there is known only at the end.
 
         Args:
             task: name of one of its tasks.
@@ -176,8 +176,12 @@ class Model:
         return self.answer("music", x, rate, **options)
 
     def options(self, task: str, chosen: Mapping[str, Any]) -> Any:
-        """Options of a task's answerer; AioError where it has none of a name, or no such value."""
-        return from_values(self.answerer(task).Options, dict(chosen), f"options of task '{task}'")
+        """Options of a task's answerer; AioError where it has none of a name, or no such value, or
+        the task has no use for it."""
+        answerer = self.answerer(task)
+        options = from_values(answerer.Options, dict(chosen), f"options of task '{task}'")
+        answerer.check(options)
+        return options
 
     def answerer(self, name: str) -> Answerer:
         """What answers recordings to a task; AioError where the model does not know it."""

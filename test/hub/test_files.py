@@ -86,9 +86,9 @@ def test_answers_that_are_there_are_kept_until_recording_or_model_change(
     answerer = model.answerer("enh")
     original = answerer.cut
 
-    def cut(recording):
+    def cut(recording, options):
         answered.append(recording.name)
-        return original(recording)
+        return original(recording, options)
 
     monkeypatch.setattr(answerer, "cut", cut)
     for _ in range(2):

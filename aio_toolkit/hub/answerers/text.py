@@ -52,16 +52,23 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
             search: beam, or greedy, which is faster and makes more errors.
             beam_size: hypotheses that are kept.
             format: of files: txt, json, srt, vtt or ctm.
+            window: seconds of the longest stretch that is heard in one go; none given, as long as
+                the examples of training were, at least 1.
         """
 
         search: Search = Search.beam
         beam_size: int = 5
         format: Format = Format.txt
+        window: float | None = None
 
-    def cut(self, recording: Recording) -> Iterator[Stretch]:
+    def check(self, options: Options) -> None:
+        """There may be a stretch of that length."""
+        self.window(options.window)
+
+    def cut(self, recording: Recording, options: Options) -> Iterator[Stretch]:
         """Stretches at the model's rate."""
         blocks = resampled(recording.blocks, recording.rate, self.rate)
-        longest = int(self.model.example_seconds[self.task.name] * self.rate)
+        longest = self.window(options.window)
         return stretches((block_CS.mean(0) for block_CS in blocks), self.rate, longest)
 
     @torch.inference_mode()
