@@ -13,7 +13,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.card import describe_card
 from aio_toolkit.hub.opened import open_model
-from aio_toolkit.hub.recording import stream_of, to_recording
+from aio_toolkit.hub.recording import stream_of
 from aio_toolkit.models.size import describe_size
 from aio_toolkit.tasks import Task
 
@@ -109,7 +109,7 @@ class Model:
             remedy = "Answer them one by one, or by the command `aio-toolkit answer`"
             raise AioError(f"out: a list of recordings has no single folder. {remedy}.")
         answerer, chosen = self.answerer(task), self.options(task, options)
-        openers = [partial(to_recording, one, rate) for one in (x if is_list else [x])]
+        openers = [answerer.opener(one, chosen, rate) for one in (x if is_list else [x])]
         answers = answerer.answers(openers, chosen, AT_ONCE)
         if out is not None:
             answerer.write(next(answers), Path(out), chosen)
@@ -135,7 +135,7 @@ class Model:
             AioError: as `answer`.
         """
         answerer, chosen = self.answerer(task), self.options(task, options)
-        recording = partial(stream_of, chunks, rate)
+        recording = partial(stream_of, chunks, rate, chosen.channel)
         for pieces in answerer.answers([recording], chosen, at_once=1):
             yield from pieces
 

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import odd_audio
 import pytest
 import soundfile
 import torch
@@ -45,6 +46,36 @@ def test_one_channel_may_be_chosen(stereo, channel):
     path, wave_CS = stereo
     found_CS = whole(to_recording(path, channel=channel))
     np.testing.assert_array_equal(found_CS, wave_CS[channel - 1 : channel])
+
+
+@pytest.mark.parametrize("channel", [1, 2])
+def test_one_channel_of_an_array_may_be_chosen(stereo, channel):
+    _, wave_CS = stereo
+    found_CS = whole(to_recording(wave_CS, 8000, channel))
+    np.testing.assert_array_equal(found_CS, wave_CS[channel - 1 : channel])
+    with pytest.raises(AioError, match="recording has no channel 3: it has 2, counted from 1"):
+        to_recording(wave_CS, 8000, channel=3)
+
+
+def test_one_channel_of_chunks_may_be_chosen():
+    chunks = [np.array([[0.25, 0.5], [0.0, 1.0]]), np.array([[0.125], [0.75]])]
+    assert whole(stream_of(chunks, 8000, channel=2)).tolist() == [[0.0, 1.0, 0.75]]
+
+
+def test_a_file_that_is_cut_off_is_refused_unless_what_is_there_is_asked_for(stereo, capsys):
+    path, wave_CS = stereo
+    size = wave_CS.shape[1]
+    raw = wave_CS.T.astype("<f4").tobytes()
+    content = odd_audio.wav(raw, "float", channels=2)
+    path.write_bytes(content[:-81])
+    with pytest.raises(AioError, match=rf"a.wav is cut off .* {size - 11} of {size} .*--partial"):
+        to_recording(path)
+    recording = to_recording(path, partial=True)
+    np.testing.assert_array_equal(whole(recording), wave_CS[:, :-11])
+    assert f"a.wav is cut off or damaged: {size - 11} of {size}" in capsys.readouterr().err
+    path.write_bytes(content[:44])
+    with pytest.raises(AioError, match=rf"damaged: 0 of {size} .* Copy or make it again\.$"):
+        whole(to_recording(path, partial=True))
 
 
 def test_two_who_hear_it_hear_the_same(stereo):

@@ -55,7 +55,7 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
     """
 
     @dataclass
-    class Options:
+    class Options(Answerer.Options):
         """How sources are answered.
 
         Attributes:
@@ -64,15 +64,12 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
                 those that can be heard.
             two_stems: the only target that is answered; all others go to the rest.
             subtype: how files store samples: FLOAT, or PCM_16, which clips at full scale.
-            window: seconds that are heard at a time; none given, twice the length of the examples
-                of training, at least 1.
         """
 
         through: Through = Through.masks
         num_sources: int | None = None
         two_stems: str | None = None
         subtype: Subtype = Subtype.float_32
-        window: float | None = None
 
     def check(self, options: Options) -> None:
         """There is such a target, and a window of that length."""

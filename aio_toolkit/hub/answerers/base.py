@@ -18,7 +18,7 @@ import numpy as np
 from aio_toolkit.codec.base import Codec
 from aio_toolkit.errors import AioError
 from aio_toolkit.heads.base import Frames
-from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.recording import Recording, to_recording
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.batch import Example, collate
 from aio_toolkit.models.checkpoint import MAX_SECONDS, MIN_SECONDS
@@ -62,7 +62,17 @@ class Answerer[Window, Heard, Answer](ABC):
 
     @dataclass
     class Options:
-        """What users choose; kinds add to it."""
+        """What users choose; kinds add to it.
+
+        Attributes:
+            channel: the only channel to be heard, counted from 1; none given, all of them.
+            partial: of a file that is cut off, answer what is there, with a notice on stderr.
+            window: seconds that are heard at a time; none given, what training tells.
+        """
+
+        channel: int | None = None
+        partial: bool = False
+        window: float | None = None
 
     def __init__(self, model: AioModel, task: Task, codec: Callable[[], Codec]):
         """Take over a model.
@@ -126,6 +136,10 @@ class Answerer[Window, Heard, Answer](ABC):
             recording = opened.popleft()
             # One that could not be opened has nothing but its error.
             yield results if recording is None else self.pieces(recording, results, options)
+
+    def opener(self, x: Any, options: Options, rate: int | None = None) -> Opener:
+        """Opens a recording (see `to_recording`) as the options want it heard."""
+        return partial(to_recording, x, rate, options.channel, partial=options.partial)
 
     def window(self, asked: float | None, times: float = 1.0) -> int:
         """Samples that the model hears at a time.

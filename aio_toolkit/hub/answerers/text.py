@@ -45,21 +45,18 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
     can_be_printed = True
 
     @dataclass
-    class Options:
+    class Options(Answerer.Options):
         """How words are searched and written.
 
         Attributes:
             search: beam, or greedy, which is faster and makes more errors.
             beam_size: hypotheses that are kept.
             format: of files: txt, json, srt, vtt or ctm.
-            window: seconds of the longest stretch that is heard in one go; none given, as long as
-                the examples of training were, at least 1.
         """
 
         search: Search = Search.beam
         beam_size: int = 5
         format: Format = Format.txt
-        window: float | None = None
 
     def check(self, options: Options) -> None:
         """There may be a stretch of that length."""
@@ -143,7 +140,7 @@ def stretches(blocks: Iterable[np.ndarray], rate: int, longest: int) -> Iterator
     >>> wave_S = np.ones(12 * 1000)
     >>> wave_S[5000:5200] = 0.0
     >>> [(one.start, len(one.wave_S)) for one in stretches([wave_S], rate=1000, longest=8000)]
-    [(0, 5025), (5025, 6975)]
+    [(0, 5041), (5041, 6959)]
     """
     # Below the least length there is no room for a pause to look for.
     width = min(int(STRETCH * rate), longest)
