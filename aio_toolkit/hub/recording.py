@@ -4,6 +4,7 @@ Letters: C channels, S samples.
 """
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from aio_toolkit.data.audio import check_channel, check_samples, open_audio
 from aio_toolkit.data.decoder import CutOff
 from aio_toolkit.data.full_scale import to_full_scale
+from aio_toolkit.data.mono import CANCEL, Cancelling
 from aio_toolkit.errors import AioError
 
 # What has no name of its own is called so in messages and files.
@@ -75,7 +77,8 @@ def to_recording(
     wave_CS = _checked(x, rate, channel)
     assert rate is not None, "it has just been checked"
     starts = range(0, wave_CS.shape[1], BLOCK)
-    return Recording([wave_CS[:, start : start + BLOCK] for start in starts], rate)
+    blocks_SC = (wave_CS[:, start : start + BLOCK].T for start in starts)
+    return Recording((block_SC.T for block_SC in _watched(blocks_SC, UNNAMED)), rate)
 
 
 def stream_of(chunks: Iterable[Any], rate: int, channel: int | None = None) -> Recording:
@@ -85,7 +88,8 @@ def stream_of(chunks: Iterable[Any], rate: int, channel: int | None = None) -> R
     >>> [block_CS.shape for block_CS in recording.blocks]
     [(1, 5), (1, 3)]
     """
-    return Recording((_checked(chunk, rate, channel) for chunk in chunks), rate)
+    blocks_SC = (_checked(chunk, rate, channel).T for chunk in chunks)
+    return Recording((block_SC.T for block_SC in _watched(blocks_SC, UNNAMED)), rate)
 
 
 def _blocks_of_file(
@@ -96,7 +100,7 @@ def _blocks_of_file(
     try:
         with open_audio(source, channel=channel, partial=partial) as stream:
             yield stream
-            for samples_SC in stream.blocks(BLOCK):
+            for samples_SC in _watched(stream.blocks(BLOCK), stream.name):
                 yield np.ascontiguousarray(samples_SC.T)
     except CutOff as error:
         # Where nothing can be read, there is nothing to ask for.
@@ -104,6 +108,21 @@ def _blocks_of_file(
         if not partial:
             remedy += "; what is there is answered on request: --partial, in Python partial=True"
         raise AioError(f"{error.found}. {remedy}.") from None
+
+
+def _watched(blocks: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """The blocks (S, C); at their end a notice on stderr, if models hear next to nothing of them.
+
+    A model hears the mean of all channels, whatever its answer is then put on.
+    """
+    cancelling = Cancelling()
+    for block_SC in blocks:
+        if block_SC.shape[1] > 1:
+            cancelling.add(block_SC, block_SC.mean(1))
+        yield block_SC
+    if cancelling.found:
+        remedy = "Choose one of them: --channel 1, in Python channel=1"
+        print(f"notice: {name}: {CANCEL}. {remedy}.", file=sys.stderr)
 
 
 def _name_of(x: Any) -> str:

@@ -116,6 +116,33 @@ def test_what_is_no_recording_is_refused(x, rate, message):
         to_recording(x, rate)
 
 
+OPPOSITE = np.random.default_rng(1).uniform(-1, 1, 2 * BLOCK).astype(np.float32) * [[1], [-1]]
+CANCEL = "its channels cancel each other: their mean is 20 dB or more below them"
+
+
+def test_a_file_whose_channels_cancel_each_other_is_named_each_time_it_is_heard(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", OPPOSITE.T, 8000, subtype="FLOAT")
+    for _ in range(2):
+        heard, kept = to_recording(tmp_path / "a.wav").twice()
+        whole(heard)
+        whole(kept)
+        told = f"notice: {tmp_path}/a.wav: {CANCEL}. Choose one of them: --channel 1, in Python"
+        assert capsys.readouterr().err.count(told) == 1
+
+
+@pytest.mark.parametrize("channel", [None, 1])
+def test_arrays_and_chunks_whose_channels_cancel_each_other_are_told(capsys, channel):
+    whole(to_recording(OPPOSITE, 8000, channel))
+    whole(stream_of([OPPOSITE[:, :77], OPPOSITE[:, 77:]], 8000, channel))
+    assert capsys.readouterr().err.count(f"notice: recording: {CANCEL}") == 2 * (channel is None)
+
+
+def test_channels_that_cancel_each_other_in_a_part_alone_are_in_order(capsys):
+    whole(stream_of([OPPOSITE[:, :999], OPPOSITE[:1, :999].repeat(2, 0)], 8000))
+    whole(to_recording(np.zeros((2, 99)), 8000))
+    assert capsys.readouterr().err == ""
+
+
 def test_chunks_are_checked_as_they_come():
     recording = stream_of(iter([np.zeros(3), np.array([np.inf])]), rate=8000)
     blocks = iter(recording.blocks)
