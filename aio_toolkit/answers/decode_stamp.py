@@ -54,6 +54,11 @@ class DecodeStamp:
             raise AioError(f"{path} is of another version of the toolkit. {remedy}") from None
         return stamp
 
+    @property
+    def half(self) -> bool:
+        """Whether the weights of the model were rounded to float16."""
+        return bool(self.config.get("half"))
+
     def options_of(self, kind: str) -> dict[str, Any]:
         """The options that a kind of answer was decoded with."""
         return self.config["decoders"].get(kind, {})

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from aio_toolkit.arguments import add_pack, command_parser, parse
 from aio_toolkit.errors import cli
@@ -15,6 +16,8 @@ OPTIONS = {
     "num_sources": ("N", "waves: the N loudest speakers or sounds (those that can be heard)"),
     "two_stems": ("TARGET", "waves: this target alone, all else in rest"),
     "subtype": ("TYPE", "waves: FLOAT, or PCM_16, which clips at full scale (FLOAT)"),
+    "channel": ("N", "the only channel to be heard, from 1 (all)"),
+    "window": ("SECONDS", "heard at a time (waves: twice the examples of training, texts: once)"),
 }
 
 
@@ -29,10 +32,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, help="folder for the answers; texts are printed where there is none"
     )
+    # Those that are not given are not there: their defaults are the kinds' own.
+    unsaid: dict[str, Any] = {"default": argparse.SUPPRESS}
     for name, (metavar, meaning) in OPTIONS.items():
-        parser.add_argument(f"--{name}", metavar=metavar, help=meaning)
+        parser.add_argument(f"--{name}", metavar=metavar, help=meaning, **unsaid)
+    cut_off = "of files that are cut off, answer what is there"
+    parser.add_argument("--partial", action="store_true", help=cut_off, **unsaid)
     parser.add_argument("--codec", help="the model's codec, for --through codec")
-    parser.add_argument("--channel", type=int, help="the only channel to be heard, from 1 (all)")
     parser.add_argument("--batch", type=int, default=8, help="windows heard at a time")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: a GPU if there is")
     parser.add_argument(
@@ -52,9 +58,8 @@ def main() -> None:
     from aio_toolkit.hub.model import Model
 
     model = Model(args.model, args.device, args.codec, args.trust, args.revision)
-    given = {name: getattr(args, name) for name in OPTIONS}
-    options = {name: value for name, value in given.items() if value is not None}
-    answers = FileAnswers(model, args.task, args.out, options, args.channel, args.batch)
+    options = {name: value for name, value in vars(args).items() if name in (*OPTIONS, "partial")}
+    answers = FileAnswers(model, args.task, args.out, options, args.batch)
     answers.answer(args.recordings)
 
 

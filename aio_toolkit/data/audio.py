@@ -15,7 +15,7 @@ import numpy as np
 
 from aio_toolkit.data.ark import is_ark_offset
 from aio_toolkit.data.audio_source import is_pipe, name_of, open_source
-from aio_toolkit.data.audio_stream import AudioStream, check_samples, told_of
+from aio_toolkit.data.audio_stream import AudioStream, check_channel, check_samples, told_of
 from aio_toolkit.data.mono import to_mono
 from aio_toolkit.data.resampling import notice_resampling, resample
 from aio_toolkit.errors import AioError
@@ -23,6 +23,7 @@ from aio_toolkit.errors import AioError
 __all__ = [
     "AudioHeader",
     "AudioStream",
+    "check_channel",
     "check_samples",
     "count_samples",
     "is_ark_offset",
@@ -54,7 +55,7 @@ class AudioHeader:
 
 @contextmanager
 def open_audio(
-    spec: str | BinaryIO, where: str = "", channel: int | None = None
+    spec: str | BinaryIO, where: str = "", channel: int | None = None, *, partial: bool = False
 ) -> Iterator[AudioStream]:
     """Open audio to read it in blocks; of a file no more than a block is in memory.
 
@@ -63,6 +64,7 @@ def open_audio(
             its end.
         where: what error messages open with.
         channel: the only one to be read, counted from 1; None reads all.
+        partial: of a file that ends too early, read what is there, with a notice on stderr.
 
     Raises:
         AioError: as `read_audio`, or there is no such channel.
@@ -77,8 +79,8 @@ def open_audio(
     """
     with ExitStack() as stack:
         with told_of(where):
-            decoder = stack.enter_context(open_source(spec))
-        yield AudioStream(decoder, name_of(spec), where, channel)
+            decoder = stack.enter_context(open_source(spec, partial=partial))
+        yield AudioStream(decoder, name_of(spec), where, channel, partial=partial)
 
 
 def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
@@ -94,8 +96,8 @@ def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
         (S,) float32 in [-1, 1]. Several channels are averaged to one.
 
     Raises:
-        AioError: the file is missing, empty or not audio, a command failed, or a sample is NaN or
-            Inf.
+        AioError: the file is missing, empty, cut off or not audio, a command failed, or a sample is
+            NaN or Inf.
 
     >>> import tempfile
     >>> from aio_toolkit.data.wav_writer import write_wav

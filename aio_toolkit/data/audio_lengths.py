@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from aio_toolkit.data.decoder import cut_off
 from aio_toolkit.data.wav_header import read_wav_header
 
 # An Ogg page is at most this long.
@@ -20,25 +19,35 @@ _OGG_PAGE = 65307
 _MP3_TAIL = 1024
 
 
-def tells_length(file: BinaryIO, name: str) -> bool:
+def tells_length(file: BinaryIO) -> bool:
     """Whether a file says how long it is; if not, only decoding it to its end tells.
 
     Args:
         file: an open file, which is read from its start; anything that need not be audio.
-        name: what messages call it.
-
-    Raises:
-        AioError: it says so, and is shorter than that.
     """
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
-        return _wav_tells_length(file, name)
+    head = _head(file)
+    if _is_wav(head):
+        header = read_wav_header(file)
+        # What is no complete header, libsndfile says better.
+        return header is None or header.num_bytes is not None
     if head.startswith(b"OggS"):
         return _ogg_tells_length(file)
     if head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
         return _mp3_tells_length(file)
     return True
+
+
+def lacking_wav(file: BinaryIO) -> tuple[int, int] | None:
+    """The samples of a WAV file and those that it promises, where these are more.
+
+    Args:
+        file: as in `tells_length`.
+    """
+    header = read_wav_header(file) if _is_wav(_head(file)) else None
+    if header is None or header.num_bytes is None:
+        return None
+    there, promised = map(header.samples_in, (header.num_bytes_there, header.num_bytes))
+    return (there, promised) if there < promised else None
 
 
 def ogg_is_whole(source: str | BinaryIO) -> bool:
@@ -77,17 +86,13 @@ def _beside(source: str | BinaryIO) -> Iterator[BinaryIO]:
         source.seek(here)
 
 
-def _wav_tells_length(file: BinaryIO, name: str) -> bool:
-    header = read_wav_header(file)
-    # What is no complete header, libsndfile says better.
-    if header is None:
-        return True
-    if header.num_bytes is None:
-        return False
-    promised, there = map(header.samples_in, (header.num_bytes, header.num_bytes_there))
-    if there < promised:
-        raise cut_off(name, there, promised)
-    return True
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(12)
+
+
+def _is_wav(head: bytes) -> bool:
+    return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE"
 
 
 def _ogg_tells_length(file: BinaryIO) -> bool:

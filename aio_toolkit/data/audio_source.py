@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aio_toolkit.data.ark import ArkAudio, check_last, holds_file, is_ark_offset, split_offset
-from aio_toolkit.data.audio_lengths import tells_length
-from aio_toolkit.data.decoder import Decoder, not_audio
+from aio_toolkit.data.audio_lengths import lacking_wav, tells_length
+from aio_toolkit.data.decoder import CutOff, Decoder, not_audio
 from aio_toolkit.data.foreign_audio import ForeignAudio, open_foreign
 from aio_toolkit.data.streams import output_of, rest_of, seekable
 from aio_toolkit.errors import AioError
@@ -33,17 +33,21 @@ def name_of(spec: str | BinaryIO) -> str:
 
 
 @contextmanager
-def open_source(spec: str | BinaryIO) -> Iterator[Decoder]:
+def open_source(spec: str | BinaryIO, *, partial: bool = False) -> Iterator[Decoder]:
     """Open audio; no more of it than its beginning is read.
 
     Args:
         spec: a path, a pipe, an ark offset, or a binary stream such as standard input.
+        partial: open it also where it is seen that its end is missing.
 
     Raises:
-        AioError: it is missing, empty or not audio, or a command failed.
+        AioError: it is missing, empty, cut off or not audio, or a command failed.
     """
     with ExitStack() as stack:
-        yield _open(spec, stack)
+        decoder = _open(spec, stack)
+        if decoder.cut_off is not None and not partial:
+            raise decoder.cut_off
+        yield decoder
 
 
 def _open(spec: str | BinaryIO, stack: ExitStack) -> Decoder:
@@ -74,18 +78,29 @@ def _decoder(stack: ExitStack, name: str, file: BinaryIO, path: str | None = Non
     from aio_toolkit.data.native_audio import open_native
 
     reason = "no decoder knows it"
-    told = tells_length(file, name)
+    told = tells_length(file)
+    lacking = lacking_wav(file)
     if told:
         try:
             native = stack.enter_context(open_native(path or file, name))
         except soundfile.LibsndfileError as error:
             reason, native = error.error_string.rstrip("."), None
         if native is not None:
-            return native
+            return _cut(native, name, lacking)
     foreign = open_foreign(file, name, to_end=not told)
     if foreign is None:
         raise not_audio(name, reason)
-    return foreign
+    return _cut(foreign, name, lacking)
+
+
+def _cut(decoder: Decoder, name: str, lacking: tuple[int, int] | None) -> Decoder:
+    """A decoder that knows of the samples that are there and those that should be."""
+    if lacking is not None:
+        decoder.cut_off = CutOff(name, *lacking)
+        # Of a block that is coded together, a part says nothing.
+        if decoder.num_samples is not None:
+            decoder.num_samples = min(decoder.num_samples, lacking[0])
+    return decoder
 
 
 def _open_file(path: str) -> BinaryIO:

@@ -3,12 +3,13 @@
 Letters: S samples, s samples of a block, C channels.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from aio_toolkit.data.decoder import Decoder, no_samples
+from aio_toolkit.data.decoder import CutOff, Decoder, no_samples
 from aio_toolkit.errors import AioError
 
 
@@ -20,6 +21,7 @@ class AudioStream:
         name: what messages call it.
         where: what messages open with.
         channel: the only one that is read, counted from 1; None reads all.
+        partial: of a file that ends too early, what is there is read, with a notice on stderr.
 
     Attributes:
         sample_rate: Hz.
@@ -29,16 +31,22 @@ class AudioStream:
     """
 
     def __init__(
-        self, decoder: Decoder, name: str, where: str = "", channel: int | None = None
+        self,
+        decoder: Decoder,
+        name: str,
+        where: str = "",
+        channel: int | None = None,
+        *,
+        partial: bool = False,
     ) -> None:
         self.sample_rate, self.name = decoder.sample_rate, name
         self.num_channels = decoder.num_channels if channel is None else 1
         self.num_samples = decoder.num_samples
         self._decoder, self._where, self._channel = decoder, where, channel
-        if channel is not None and not 1 <= channel <= decoder.num_channels:
+        self._partial = partial
+        if channel is not None:
             with told_of(where):
-                found = f"{name} has no channel {channel}: it has {decoder.num_channels}"
-                raise AioError(f"{found}, counted from 1. Choose one of them.")
+                check_channel(channel, decoder.num_channels, name)
 
     def blocks(self, size: int, start: int = 0) -> Iterator[np.ndarray]:
         """Samples (s, C) float32, full scale 1, from `start` on; each call begins anew.
@@ -48,13 +56,14 @@ class AudioStream:
             start: how many samples to leave out.
 
         Raises:
-            AioError: a sample is NaN or Inf, there are none, or the file is cut off.
+            AioError: a sample is NaN or Inf, or there are none.
+            CutOff: the file is cut off.
         """
         if size < 1:
             raise ValueError(f"blocks of {size} samples")
         with told_of(self._where):
             done = start
-            for block_SC in _in_blocks(self._decoder.pieces(size, start), size):
+            for block_SC in _in_blocks(self._pieces(size, start), size):
                 check_finite(block_SC, self.name, done)
                 done += len(block_SC)
                 if self._channel is not None:
@@ -62,6 +71,28 @@ class AudioStream:
                 yield block_SC
             if done == 0:
                 raise no_samples(self.name)
+
+    def _pieces(self, size: int, start: int) -> Iterator[np.ndarray]:
+        """What the decoder reads, to the end of the file or of what is there of it."""
+        cut_off, found = self._decoder.cut_off, False
+        try:
+            for piece in self._decoder.pieces(size, start):
+                found = True
+                yield piece
+        except CutOff as error:
+            cut_off = error
+        if cut_off is None:
+            return
+        if not found or not self._partial:
+            raise cut_off
+        print(f"notice: {cut_off.found}; the rest is left out", file=sys.stderr)
+
+
+def check_channel(channel: int, num_channels: int, name: str) -> None:
+    """Refuse a channel that is not there."""
+    if not 1 <= channel <= num_channels:
+        found = f"{name} has no channel {channel}: it has {num_channels}"
+        raise AioError(f"{found}, counted from 1. Choose one of them.")
 
 
 def check_samples(samples: np.ndarray, spec: str) -> None:
@@ -92,7 +123,9 @@ def told_of(where: str) -> Iterator[None]:
     try:
         yield
     except AioError as error:
-        raise AioError(f"{where}: {error}" if where else str(error)) from None
+        if not where:
+            raise
+        raise AioError(f"{where}: {error}") from None
 
 
 def _in_blocks(pieces: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:

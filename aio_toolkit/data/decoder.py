@@ -11,6 +11,24 @@ import numpy as np
 from aio_toolkit.errors import AioError
 
 
+class CutOff(AioError):
+    """A file that ends too early, or is damaged there.
+
+    Attributes:
+        found: the message without its remedy.
+
+    >>> raise CutOff("a.wav", 12, promised=34)
+    Traceback (most recent call last):
+    aio_toolkit.data.decoder.CutOff: a.wav is cut off or damaged: 12 of 34 samples can be read. ...
+    """
+
+    def __init__(self, name: str, there: int | str, promised: int | None = None) -> None:
+        samples = f"{there} samples" if promised is None else f"{there} of {promised} samples"
+        self.found = f"{name} is cut off or damaged: {samples} can be read"
+        remedy = "Copy or make it again; to keep what is there, run: ffmpeg -i OLD NEW.wav"
+        super().__init__(f"{self.found}. {remedy}")
+
+
 class Decoder(ABC):
     """An open audio file.
 
@@ -19,12 +37,14 @@ class Decoder(ABC):
         num_channels: C.
         num_samples: S, as the header says; None where it does not.
         may_hold_nan: the samples are floats; PCM cannot hold NaN or Inf.
+        cut_off: that the file ends too early, where that was seen when it was opened.
     """
 
     sample_rate: int
     num_channels: int
     num_samples: int | None = None
     may_hold_nan: bool = False
+    cut_off: CutOff | None = None
 
     @abstractmethod
     def pieces(self, size: int, start: int) -> Iterator[np.ndarray]:
@@ -35,7 +55,7 @@ class Decoder(ABC):
             start: how many samples to leave out.
 
         Raises:
-            AioError: the file is cut off or damaged; told at its end.
+            CutOff: the file is cut off or damaged; told at its end, unless `cut_off` does.
         """
 
     def ends_as_told(self) -> bool:
@@ -53,18 +73,6 @@ def from_sample(pieces: Iterator[np.ndarray], start: int) -> Iterator[np.ndarray
         if start < len(piece):
             yield piece[start:]
         start = max(0, start - len(piece))
-
-
-def cut_off(name: str, there: int | str, promised: int | None = None) -> AioError:
-    """A file that ends too early, or is damaged there.
-
-    >>> raise cut_off("a.wav", 12, promised=34)
-    Traceback (most recent call last):
-    aio_toolkit.errors.AioError: a.wav is cut off or damaged: 12 of 34 samples can be read. ...
-    """
-    samples = f"{there} samples" if promised is None else f"{there} of {promised} samples"
-    remedy = "Copy or make it again; to keep what is there, run: ffmpeg -i OLD NEW.wav"
-    return AioError(f"{name} is cut off or damaged: {samples} can be read. {remedy}")
 
 
 def no_samples(name: str) -> AioError:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from aio_toolkit.data.decoder import Decoder, cut_off, from_sample
+from aio_toolkit.data.decoder import CutOff, Decoder, from_sample
 from aio_toolkit.errors import AioError
 
 # FFmpeg's names of the containers that are read. Not its playlists, which would make it open
@@ -86,9 +86,9 @@ def _decode(file: BinaryIO, name: str, options: dict[str, str]) -> _Pieces:
     except (av.FFmpegError, ValueError):
         if done == 0:
             return
-        raise cut_off(name, done, promised) from None
+        raise CutOff(name, done, promised) from None
     if exact and promised is not None and done < promised:
-        raise cut_off(name, done, promised)
+        raise CutOff(name, done, promised)
 
 
 def _promised(container: Any, stream: Any) -> int | None:

@@ -9,6 +9,31 @@ import numpy as np
 # A mean this far below its channels in power: 20 dB. Channels that have nothing in common lose
 # 10 log10(C) dB, 3 of two and 9 of eight; more than that they only lose by cancelling each other.
 _CANCELLED = 0.01
+# What is said of them.
+CANCEL = "its channels cancel each other: their mean is 20 dB or more below them"
+
+
+class Cancelling:
+    """Do channels cancel each other in their mean, all blocks together?
+
+    >>> heard = Cancelling()
+    >>> heard.add(np.array([[0.5, -0.5]]), np.array([0.0]))
+    >>> heard.found
+    True
+    """
+
+    def __init__(self) -> None:
+        self._power = self._power_of_mean = 0.0
+
+    def add(self, block_SC: np.ndarray, mean_S: np.ndarray) -> None:
+        """Hear a block (s, C) and the mean (s,) of its channels."""
+        self._power += float(np.vdot(block_SC, block_SC)) / block_SC.shape[1]
+        self._power_of_mean += float(np.vdot(mean_S, mean_S))
+
+    @property
+    def found(self) -> bool:
+        """Whether they do."""
+        return self._power_of_mean < _CANCELLED * self._power
 
 
 def to_mono(blocks: Iterable[np.ndarray], name: str) -> np.ndarray:
@@ -20,21 +45,19 @@ def to_mono(blocks: Iterable[np.ndarray], name: str) -> np.ndarray:
     [0.375, 0.5]
     """
     waves: list[np.ndarray] = []
-    power = power_of_mean = 0.0
+    cancelling = Cancelling()
     for block_SC in blocks:
         if block_SC.shape[1] == 1:
             waves.append(block_SC[:, 0])
             continue
         wave_S = block_SC.mean(axis=1, dtype=np.float32)
         waves.append(wave_S)
-        power += float(np.vdot(block_SC, block_SC)) / block_SC.shape[1]
-        power_of_mean += float(np.vdot(wave_S, wave_S))
-    if power_of_mean < _CANCELLED * power:
+        cancelling.add(block_SC, wave_S)
+    if cancelling.found:
         _notice_cancelled(name)
     return waves[0] if len(waves) == 1 else np.concatenate([np.zeros(0, np.float32), *waves])
 
 
 @functools.cache  # reports each file once per process
 def _notice_cancelled(name: str) -> None:
-    problem = "its channels cancel each other: their mean is 20 dB or more below them"
-    print(f"notice: {name}: {problem}. Use one of them.", file=sys.stderr)
+    print(f"notice: {name}: {CANCEL}. Use one of them.", file=sys.stderr)

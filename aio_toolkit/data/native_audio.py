@@ -3,6 +3,7 @@
 Letters: S samples, s samples of a piece, C channels.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 import soundfile
 
 from aio_toolkit.data.audio_lengths import ogg_is_whole, told_samples
-from aio_toolkit.data.decoder import Decoder, cut_off, from_sample
+from aio_toolkit.data.decoder import CutOff, Decoder, from_sample
 
 # What libsndfile calls the length of a FLAC file whose header does not tell it.
 _UNKNOWN = 2**63 - 1
@@ -45,24 +46,31 @@ class NativeAudio(Decoder):
             return False
 
     def _from(self, start: int, size: int) -> Iterator[np.ndarray]:
-        left = self.num_samples - start
-        try:
+        here, end = start, self.num_samples
+        with contextlib.suppress(soundfile.LibsndfileError):
             # Also to 0: MP3 is read to the bit as `soundfile.read` does it, which seeks first.
             self._file.seek(start)
-            while left:
+            while here < end:
                 # Not more than there is: room that stays empty would be kept.
-                piece = self._file.read(min(size, left), dtype="float32", always_2d=True)
-                if len(piece) == 0:
+                piece_SC = np.empty((min(size, end - here), self.num_channels), np.float32)
+                count = self._read(piece_SC, here)
+                if count <= 0:
                     break
-                left -= len(piece)
-                yield piece
-        except soundfile.LibsndfileError:
-            pass
-        if left:
+                here += count
+                yield piece_SC[:count]
+        if here < end:
             reached = self._file.tell()
             # A jump that ended nowhere does not tell how much there is.
             there = reached if reached >= start else f"less than {start}"
-            raise cut_off(self._name, there, self.num_samples)
+            raise CutOff(self._name, there, end)
+
+    def _read(self, piece_SC: np.ndarray, here: int) -> int:
+        """Fill a piece from sample `here` on; how far that went."""
+        try:
+            return len(self._file.read(out=piece_SC))
+        except soundfile.LibsndfileError:
+            # What came before the damage is in it.
+            return self._file.tell() - here
 
 
 class _Sequential(soundfile.SoundFile):
@@ -86,18 +94,18 @@ def open_native(source: str | BinaryIO, name: str) -> Iterator[NativeAudio | Non
 
     Raises:
         LibsndfileError: libsndfile does not know the format.
-        AioError: the file is cut off.
     """
     if not isinstance(source, str):
         source.seek(0)
     with _Sequential(source) as file:
-        if file.format == "OGG" and not ogg_is_whole(source):
-            raise cut_off(name, file.frames)
         if file.frames == _UNKNOWN:
             yield None
             return
         told = told_samples(source) if file.format in ("NIST", "AIFF") else None
-        if told is not None and told > file.frames:
-            raise cut_off(name, file.frames, told)
         # None told, or 0, by what could not know it when it wrote the header.
-        yield NativeAudio(file, told or file.frames, name)
+        native = NativeAudio(file, min(told or file.frames, file.frames), name)
+        if told is not None and told > file.frames:
+            native.cut_off = CutOff(name, file.frames, told)
+        elif file.format == "OGG" and not ogg_is_whole(source):
+            native.cut_off = CutOff(name, file.frames)
+        yield native

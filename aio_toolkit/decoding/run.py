@@ -25,6 +25,7 @@ from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
+from aio_toolkit.models.half import round_weights
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import Task, get_task
@@ -40,6 +41,7 @@ class BatchDecoder:
         Attributes:
             decoders: options of the decoder of each kind of answer, `decoding/*.py`.
             batch_seconds: audio that goes through the model at a time.
+            half: round the weights to float16 first, to score what `pack --half` hands on.
 
         >>> from aio_toolkit.config import load_config
         >>> config = load_config(BatchDecoder.Config, None, ["decoders.text.beam_size=1"])
@@ -49,19 +51,22 @@ class BatchDecoder:
 
         decoders: dict[str, Any] = each_of("decoding")
         batch_seconds: float = 60.0
+        half: bool = False
 
     def __init__(self, config: Config, loaded: LoadedAio, kinds: Sequence[str]):
         """Make the decoders of some kinds of answer: to decode text nobody should need a codec.
 
         Args:
             config: options.
-            loaded: the model, on the device that it is to run on.
+            loaded: the model, on the device that it is to run on; `half` changes it.
             kinds: kinds of answer.
 
         Raises:
             AioError: an option is wrong.
         """
         self.model = loaded.model
+        if config.half:
+            round_weights(self.model)
         self.decoders: dict[str, Decoder] = {}
         for kind in kinds:
             choice = Choice(kind, config.decoders.get(kind))

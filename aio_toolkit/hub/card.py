@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aio_toolkit.layers import count_parameters
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.size import Size
-from aio_toolkit.scoring.results import Results, TaskResult, read_results
+from aio_toolkit.scoring.results import HALF, Results, TaskResult, read_results
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -34,8 +34,13 @@ class About:
     results: Sequence[Path] = ()
 
 
-def card_of(model: AioModel, about: About) -> str:
+def card_of(model: AioModel, about: About, *, half: bool = False) -> str:
     """The text of a card, with the head that the hub reads.
+
+    Args:
+        model: what it is of.
+        about: what the model does not tell.
+        half: its weights are packed as float16.
 
     Raises:
         AioError: results cannot be read.
@@ -54,7 +59,7 @@ def card_of(model: AioModel, about: About) -> str:
         eval_results=_to_hub(model, results) or None,
     )
     head = data.to_yaml()
-    body = "\n\n".join(_sections(model, about, results))
+    body = "\n\n".join(_sections(model, about, results, half=half))
     return str(ModelCard(f"---\n{head}\n---\n\n{body}\n"))
 
 
@@ -96,7 +101,9 @@ def size_of(model: AioModel) -> Size:
     return Size(total, total - count_parameters(backbone) + backbone.active_parameters())
 
 
-def _sections(model: AioModel, about: About, results: Sequence[Results]) -> Iterable[str]:
+def _sections(
+    model: AioModel, about: About, results: Sequence[Results], *, half: bool
+) -> Iterable[str]:
     yield f"# {about.name}"
     yield "An all-in-one audio model of aio_toolkit. It answers recordings to these tasks:"
     rows = [f"| `{task.name}` | {task.title} | {', '.join(task.targets)} |" for task in model.tasks]
@@ -106,6 +113,8 @@ def _sections(model: AioModel, about: About, results: Sequence[Results]) -> Iter
     rate = model.encoder.grid.sample_rate
     facts = [f"hears {rate} Hz; other rates are resampled, there and back"]
     facts.append(f"{size.total:,} parameters, of which one token of one task uses {size.active:,}")
+    kept = "float16, rounded from float32" if half else "float32"
+    facts.append(f"weights: {kept}")
     for title, names in (("languages", languages(model)), ("training data", about.trained_on)):
         facts.append(f"{title}: {', '.join(names) or 'not told'}")
     facts.append(f"licence: {about.licence or 'not told'}")
@@ -124,8 +133,8 @@ def _results(results: Sequence[Results], about: About) -> Iterable[str]:
     yield "## Results"
     rows = [_row(found, task) for found in results for task in found.tasks]
     head = [
-        "| task | metric | score | 95 % interval | recordings | data |",
-        "|---|---|---|---|---|---|",
+        "| task | metric | score | 95 % interval | recordings | data | weights |",
+        "|---|---|---|---|---|---|---|",
     ]
     yield "\n".join([*head, *rows])
     commands = [command for path in about.results for command in commands_of(path)]
@@ -154,8 +163,8 @@ def _row(results: Results, task: TaskResult) -> str:
     if interval is not None and interval.value is not None:
         score, span = f"{interval.value:.1f}", f"{interval.lo:.1f} to {interval.hi:.1f}"
     title = f"{metric.title} ({metric.unit})" if metric.unit else metric.title
-    data = f"`{results.data}`"
-    return f"| {task.name} | {title} | {score} | {span} | {task.num_utterances} | {data} |"
+    cells = [task.name, title, score, span, str(task.num_utterances), f"`{results.data}`"]
+    return f"| {' | '.join([*cells, results.weights])} |"
 
 
 def _to_hub(model: AioModel, results: Sequence[Results]) -> list["EvalResult"]:
@@ -170,12 +179,18 @@ def _to_hub(model: AioModel, results: Sequence[Results]) -> list["EvalResult"]:
             dataset_type=Path(found.data).name,
             dataset_name=found.data,
             metric_type=task.first_metric,
-            metric_name=task.metrics[task.first_metric].title,
+            metric_name=_metric_name(found, task),
             metric_value=round(task.value(task.ranking), 2),
         )
         for found in results
         for task in found.tasks
     ]
+
+
+def _metric_name(results: Results, task: TaskResult) -> str:
+    """A metric; where the weights were rounded, with what they were rounded to."""
+    title = task.metrics[task.first_metric].title
+    return f"{title} ({HALF} weights)" if results.weights == HALF else title
 
 
 def _described(result: Any) -> str:

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 from aio_toolkit.errors import AioError, shown
 from aio_toolkit.files import read_json, sha256_file, write_json
 from aio_toolkit.hub.model import AT_ONCE, Model
-from aio_toolkit.hub.recording import to_recording
 from aio_toolkit.progress import progress
 
 # What an answer was made from, in its folder.
@@ -45,14 +44,14 @@ class FileAnswers:
     """Answers to files, in files; those that cannot be read are named at the end.
 
     The answer to `talks/sub/a.wav` of a folder `talks` is in `out/<task>/sub/a.wav/`. One that is
-    there, of the same recording by the same model with the same options, is kept.
+    there, of the same recording by the same model with the same options, is kept; one that was made
+    without `partial` is of a whole recording, so it is kept with it too.
 
     Attributes:
         model: a finished model.
         task: one of its tasks.
         out: folder of the answers; None prints texts.
         options: of the task's answerer.
-        channel: the only channel to be heard, counted from 1.
         at_once: windows that go through the model at a time.
     """
 
@@ -60,7 +59,6 @@ class FileAnswers:
     task: str
     out: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    channel: int | None = None
     at_once: int = AT_ONCE
 
     def answer(self, named: Sequence[Path]) -> None:
@@ -77,7 +75,7 @@ class FileAnswers:
             raise AioError(f"{problem}. Give a folder for them: --out.")
         questions = [self._question(name, path) for name, path in find_files(named).items()]
         open_questions = [one for one in questions if not self._is_answered(one)]
-        openers = (partial(to_recording, one.source, None, self.channel) for one in open_questions)
+        openers = (answerer.opener(one.source, options) for one in open_questions)
         answers = answerer.answers(openers, options, self.at_once)
 
         problems = []
@@ -105,14 +103,16 @@ class FileAnswers:
         recording = sha256_file(path) if isinstance(path, Path) and path.is_file() else ""
         chosen = vars(self.model.options(self.task, self.options))
         options = {name: str(value) for name, value in chosen.items()}
-        model = self.model.sha256
-        return {"model": model, "recording": recording, "channel": self.channel, **options}
+        return {"model": self.model.sha256, "recording": recording, **options}
 
     def _is_answered(self, question: Question) -> bool:
         if question.folder is None or not isinstance(question.source, Path):
             return False
         stamp = question.folder / STAMP
-        return stamp.is_file() and read_json(stamp) == self._made_from(question)
+        if not stamp.is_file():
+            return False
+        made_from = self._made_from(question)
+        return read_json(stamp) in (made_from, made_from | {"partial": str(False)})
 
     def _write(self, question: Question, write: Callable[[Path], None]) -> None:
         assert question.folder is not None, "those without one are printed"

@@ -13,7 +13,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.card import describe_card
 from aio_toolkit.hub.opened import open_model
-from aio_toolkit.hub.recording import stream_of, to_recording
+from aio_toolkit.hub.recording import stream_of
 from aio_toolkit.models.size import describe_size
 from aio_toolkit.tasks import Task
 
@@ -109,7 +109,7 @@ class Model:
             remedy = "Answer them one by one, or by the command `aio-toolkit answer`"
             raise AioError(f"out: a list of recordings has no single folder. {remedy}.")
         answerer, chosen = self.answerer(task), self.options(task, options)
-        openers = [partial(to_recording, one, rate) for one in (x if is_list else [x])]
+        openers = [answerer.opener(one, chosen, rate) for one in (x if is_list else [x])]
         answers = answerer.answers(openers, chosen, AT_ONCE)
         if out is not None:
             answerer.write(next(answers), Path(out), chosen)
@@ -122,8 +122,8 @@ class Model:
 
         The pieces together are the answer to the whole recording. A window is answered when it has
         ended. Latency is what the model needs, plus the length of a window: twice that of examples
-        in training, or for words once that. Speakers and sounds are all answered, if silent: who is
-        not there is known only at the end.
+        in training, or for words once that, unless `window` says how long. Speakers and sounds are
+        all answered, if silent: who is not there is known only at the end.
 
         Args:
             task: name of one of its tasks.
@@ -135,7 +135,7 @@ class Model:
             AioError: as `answer`.
         """
         answerer, chosen = self.answerer(task), self.options(task, options)
-        recording = partial(stream_of, chunks, rate)
+        recording = partial(stream_of, chunks, rate, chosen.channel)
         for pieces in answerer.answers([recording], chosen, at_once=1):
             yield from pieces
 
@@ -176,8 +176,12 @@ class Model:
         return self.answer("music", x, rate, **options)
 
     def options(self, task: str, chosen: Mapping[str, Any]) -> Any:
-        """Options of a task's answerer; AioError where it has none of a name, or no such value."""
-        return from_values(self.answerer(task).Options, dict(chosen), f"options of task '{task}'")
+        """Options of a task's answerer; AioError where it has none of a name, or no such value, or
+        the task has no use for it."""
+        answerer = self.answerer(task)
+        options = from_values(answerer.Options, dict(chosen), f"options of task '{task}'")
+        answerer.check(options)
+        return options
 
     def answerer(self, name: str) -> Answerer:
         """What answers recordings to a task; AioError where the model does not know it."""

@@ -3,10 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-
-import torch
 
 from aio_toolkit import parts
 from aio_toolkit.codec.base import ARCHITECTURE, check_same, load_codec
@@ -24,6 +21,7 @@ from aio_toolkit.hub.checksums import (
 )
 from aio_toolkit.hub.unpack import VERSION, unpack, with_codec
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
+from aio_toolkit.models.half import halved
 from aio_toolkit.plain_yaml import write_plain
 from aio_toolkit.tensor_files import write_tensors
 
@@ -41,8 +39,7 @@ def pack_model(
         out: the pack.
         about: what its card tells besides.
         codec: folder of the codec, to go with it; decoding through the codec needs it.
-        half: write the weights as float16, half the size. Weights are small numbers: float16 keeps
-            three bits more of them than bfloat16, whose range they do not need.
+        half: write the weights as float16, half the size.
 
     Raises:
         AioError: there is no model, the codec is another one, something else is at `out`, or what
@@ -71,7 +68,7 @@ def _write(
 ) -> None:
     content = loaded.content()
     state = content["state"]
-    write_tensors(folder / WEIGHTS, _halved(state) if half else state)
+    write_tensors(folder / WEIGHTS, halved(state) if half else state)
     description = {
         "version": VERSION,
         "parts": [package for package in parts.packages() if package != parts.ROOT],
@@ -89,22 +86,8 @@ def _write(
         _write_codec(codec, loaded, folder / CODEC)
     elif any(isinstance(getattr(part, CODEC, None), str) for part in loaded.model.modules()):
         raise AioError("a part of the model needs its codec. Name its folder: --codec.")
-    (folder / CARD).write_text(card_of(loaded.model, about), encoding="utf-8")
+    (folder / CARD).write_text(card_of(loaded.model, about, half=half), encoding="utf-8")
     write_checksums(folder)
-
-
-def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Floats as float16; AioError names one that is too large for it."""
-    halved = {}
-    for name, value in state.items():
-        if value.dtype == torch.float32:
-            small = value.half()
-            if bool((value.isfinite() & ~small.isfinite()).any()):
-                raise AioError(f"{name} holds numbers beyond float16. Pack without --half.")
-            halved[name] = small
-        else:
-            halved[name] = value
-    return halved
 
 
 def _write_codec(codec: Path, loaded: LoadedAio, folder: Path) -> None:

@@ -129,7 +129,7 @@ class LoadedAio:
             units[task.output] = task.kind.units.from_state(state)
 
         model = AioModel(config, tasks, ssl.encoder, units)
-        model.example_seconds = _seconds(content["example_seconds"], tasks, where)
+        model.example_seconds = _seconds(content.get("example_seconds", {}), tasks, where)
         num_experts = content["num_experts"]
         if num_experts != _num_experts(model):
             shrink(model, num_experts)
@@ -158,8 +158,9 @@ def _seconds(told: Mapping[str, float], tasks: Sequence[Task], where: str) -> di
         of_task = told.get(task.name, 0.0)
         # Recordings are cut by it: of no length there would be no end of windows.
         if not MIN_SECONDS <= of_task <= MAX_SECONDS:
-            problem = f"example_seconds of task '{task.name}' is {of_task}"
-            raise AioError(f"{where}: {problem}, not from {MIN_SECONDS} to {MAX_SECONDS}.")
+            wanted = f"from {MIN_SECONDS} to {MAX_SECONDS}"
+            problem = f"example_seconds of task '{task.name}' is {of_task}, not {wanted}"
+            raise AioError(f"{where}: {problem}. Run stage 4 again, which tells it.")
         seconds[task.name] = float(of_task)
     return seconds
 

@@ -11,6 +11,8 @@ from aio_toolkit.scoring.base import Column
 from aio_toolkit.scoring.intervals import Interval
 
 RESULTS_JSON = "results.json"
+# What the weights of the model were kept in.
+FULL, HALF = "float32", "float16"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class Results:
         intervals: how intervals were made: `level`, `resamples`, `seed`.
         legend: what a reader has to know of metrics and columns, a paragraph each.
         tasks: results by task.
+        weights: what the model's weights were kept in, `FULL` or `HALF`.
     """
 
     data: str
@@ -147,6 +150,7 @@ class Results:
     intervals: dict[str, float]
     legend: list[str]
     tasks: list[TaskResult]
+    weights: str = FULL
 
     def write(self, folder: Path) -> None:
         """Write `results.json`."""

@@ -17,7 +17,7 @@ from aio_toolkit.progress import progress
 from aio_toolkit.scoring.base import Scorer, Sums
 from aio_toolkit.scoring.bounds import BoundsStore
 from aio_toolkit.scoring.intervals import CONVENTIONS
-from aio_toolkit.scoring.results import Results
+from aio_toolkit.scoring.results import FULL, HALF, Results
 from aio_toolkit.scoring.summary import ScoredTask, summarize
 from aio_toolkit.tasks import Task, get_task
 
@@ -91,7 +91,8 @@ def score_decode_dir(run: ScoreRun) -> Results:
         scored_task = ScoredTask(scorers[name], utterances, of_utterances)
         results.append(summarize(scored_task, run.decode))
     legend = _legend(scorers.values())
-    return Results(str(run.data), stamp.sample_rate, dict(CONVENTIONS), legend, results)
+    weights = HALF if stamp.half else FULL
+    return Results(str(run.data), stamp.sample_rate, dict(CONVENTIONS), legend, results, weights)
 
 
 def _fit(scorers: Mapping[str, Scorer], run: ScoreRun) -> None:

@@ -141,6 +141,21 @@ stem() {
     basename "$1" .yaml
 }
 
+# decode SPLIT OUT [KEY=VALUE...]: stage 5 of a split; score SPLIT OUT: stage 6 of what that wrote.
+decode() {
+    local split=$1 out=$2
+    shift 2
+    logged "$out.log" "$python" -m aio_toolkit.bin.decode "${common[@]}" --model "$aio_exp" \
+        --data "$datadir/$split" --out "$out" --nj "$nj" --device "$device" ${decode_tasks:+--tasks $decode_tasks} \
+        --config "$decode_config" --set "decoders.audio.codec=$codec" $decode_args "$@"
+}
+
+score() {
+    logged "$2.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "$datadir/$1" \
+        --train "$datadir/$train_set" --dev "$datadir/$dev_set" --bounds "$expdir/bounds" \
+        --decode "$2" --nj "$nj" ${decode_tasks:+--tasks $decode_tasks} "${@:3}"
+}
+
 [ $# -eq 0 ] || fail "run.sh takes only '--name value' pairs, not '$1'. --help lists the options."
 for name in stage stop_stage ngpu nj fs vocab_size ${seed:+seed}; do
     [[ ${!name} =~ ^[0-9]+$ ]] || fail "option --$name is a number, not '${!name}'."
@@ -235,10 +250,7 @@ if begin 5 "decoding" "$aio_exp $codec $datadir/{$test_sets}" "$decode_dirs"; th
     need 4 "$aio_exp/model.pt"
     for split in $test_sets; do
         need 1 "$datadir/$split/wav.scp"
-        out=$aio_exp/${decode_name}_$split
-        logged "$out.log" "$python" -m aio_toolkit.bin.decode "${common[@]}" --model "$aio_exp" \
-            --data "$datadir/$split" --out "$out" --nj "$nj" --device "$device" ${decode_tasks:+--tasks $decode_tasks} \
-            --config "$decode_config" --set "decoders.audio.codec=$codec" $decode_args
+        decode "$split" "$aio_exp/${decode_name}_$split"
     done
     end
 fi
@@ -247,9 +259,7 @@ if begin 6 "scoring" "$decode_dirs" "RESULTS.md and results.json there"; then
     for split in $test_sets; do
         out=$aio_exp/${decode_name}_$split
         need 5 "$out/decode.json"
-        logged "$out.score.log" "$python" -m aio_toolkit.bin.score "${common[@]}" --data "$datadir/$split" \
-            --train "$datadir/$train_set" --dev "$datadir/$dev_set" --bounds "$expdir/bounds" \
-            --decode "$out" --nj "$nj" ${decode_tasks:+--tasks $decode_tasks} ${keep:+--keep "$keep"}
+        score "$split" "$out" ${keep:+--keep "$keep"}
     done
     end
 fi
@@ -267,8 +277,17 @@ if begin 8 "packing" "$aio_exp $codec results.json in $decode_dirs" "$aio_exp/pa
     # A codec that is known by its name is found by it.
     if [ -d "$codec" ]; then packed+=(--codec "$codec"); fi
     results=
-    for out in $decode_dirs; do
-        if [ -f "$out/results.json" ]; then results+=" $out/results.json"; fi
+    for split in $test_sets; do
+        out=$aio_exp/${decode_name}_$split
+        if [ ! -f "$out/results.json" ]; then continue; fi
+        results+=" $out/results.json"
+        # Rounded weights may answer otherwise: their scores go beside those of the whole ones.
+        if [[ " $pack_args " == *" --half "* ]]; then
+            out=$aio_exp/${decode_name}_half_$split
+            decode "$split" "$out" half=true
+            score "$split" "$out"
+            results+=" $out/results.json"
+        fi
     done
     logged "$aio_exp/pack.log" "$python" -m aio_toolkit.bin.pack ${parts:+--parts $parts} "${packed[@]}" \
         ${results:+--results $results} $pack_args

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny import ALL, CODEC, HOP, RATE, named, save_tiny, tiny_model, utterance, with_waves
 
+from aio_toolkit.answers.decode_stamp import DecodeStamp
 from aio_toolkit.config import from_values
 from aio_toolkit.data.audio import read_audio
 from aio_toolkit.decoding import audio, run
@@ -220,6 +221,22 @@ def test_a_batch_with_a_missing_member_is_decoded_again_as_a_whole(stage, tmp_pa
     assert batches == [["rec1sep", "rec2sep", "rec0sep"]]
     after = waves(out, "sep", "masked", "spk1")
     assert all(np.array_equal(after[key], before[key]) for key in before)
+
+
+def test_answers_of_rounded_weights_are_made_anew_and_told(stage, tmp_path, batches, capsys):
+    recordings(tmp_path, ("sep",))
+    out = stage()
+    assert not DecodeStamp.read(out).half
+    whole = waves(out, "sep", "masked", "spk1")
+    config = config_of()
+    config.half = True
+    batches.clear()
+    stage(config)
+    assert len(batches) == 1
+    assert DecodeStamp.read(out).half
+    rounded = waves(out, "sep", "masked", "spk1")
+    differences = [np.abs(rounded[key] - whole[key]).max() for key in whole]
+    assert 0 < max(differences) < 1e-2
 
 
 def test_nothing_is_decoded_twice(stage, tmp_path, batches):

@@ -1,5 +1,7 @@
 """The card of a model, for people and in the hub's head."""
 
+import dataclasses
+
 import pytest
 from huggingface_hub import ModelCard
 from tiny import named, tiny_model
@@ -9,7 +11,7 @@ from aio_toolkit.hub.card import About, card_of, commands_of, describe_card, lan
 from aio_toolkit.models.subnetwork import extract
 from aio_toolkit.scoring.base import Column
 from aio_toolkit.scoring.intervals import Interval
-from aio_toolkit.scoring.results import MetricInfo, Results, Score, TaskResult
+from aio_toolkit.scoring.results import MetricInfo, Results, Score, TaskResult, read_results
 
 
 @pytest.fixture
@@ -49,10 +51,26 @@ def test_the_head_is_what_the_hub_reads(model, decoded):
 
 def test_people_read_results_with_intervals_and_the_commands_that_made_them(model, decoded):
     text = card_of(model, About("tiny", None, [], [decoded]))
-    assert "| asr | WER (%) | 9.5 | 8.0 to 11.0 | 40 | `data/test` |" in text
+    assert "| asr | WER (%) | 9.5 | 8.0 to 11.0 | 40 | `data/test` | float32 |" in text
+    assert "- weights: float32\n" in text
     assert "```bash\npython decode --x 1\npython score\n```" in text
     assert "licence: not told" in text and "training data: not told" in text
     assert "hears 16000 Hz" in text and "| `enh` | speech enhancement | speech |" in text
+
+
+def test_scores_of_rounded_weights_stand_beside_those_of_whole_ones(model, decoded):
+    half = decoded.with_name("decode_half_test")
+    whole = read_results(decoded)
+    dataclasses.replace(whole, weights="float16").write(half)
+    text = card_of(model, About("tiny", None, [], [decoded, half]), half=True)
+    row = "| asr | WER (%) | 9.5 | 8.0 to 11.0 | 40 | `data/test` |"
+    assert [line for line in text.splitlines() if line.startswith(row)] == [
+        f"{row} float32 |",
+        f"{row} float16 |",
+    ]
+    assert "- weights: float16, rounded from float32\n" in text
+    data = ModelCard(text).data
+    assert [one.metric_name for one in data.eval_results] == ["WER", "WER (float16 weights)"]
 
 
 def test_without_results_or_logs_nothing_is_said_of_them(model, decoded, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from aio_toolkit.data.wav_writer import write_wav
 from aio_toolkit.errors import AioError
@@ -67,6 +68,24 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_answered(
     assert not (tmp_path / "out" / "enh" / "0.wav").exists()
 
 
+def test_what_is_there_of_a_cut_recording_is_answered_on_request(model, talks, tmp_path, capsys):
+    whole = (talks / "a.wav").read_bytes()
+    (talks / "a.wav").write_bytes(whole[:2044])
+    out = tmp_path / "out"
+    with pytest.raises(AioError, match=r"1 of 3 .*a.wav is cut off .* 1000 of 3000 .*--partial"):
+        answer_files(model, "enh", [talks], out)
+    others = {path: path.stat().st_mtime_ns for path in out.rglob("answer.json")}
+    assert len(others) == 2
+    FileAnswers(model, "enh", out, {"partial": True}).answer([talks])
+    assert "a.wav is cut off or damaged: 1000 of 3000" in capsys.readouterr().err
+    assert soundfile.info(out / "enh" / "a.wav" / "speech.wav").frames == 1000
+    # Those that were answered without asking for it are whole.
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+    # Without asking, it is a mistake as before.
+    with pytest.raises(AioError, match="1 of 3 recordings could not be answered"):
+        answer_files(model, "enh", [talks], out)
+
+
 def test_words_are_printed_where_there_is_no_folder_for_them(model, talks, capsys):
     answer_files(model, "asr", [talks / "a.wav"], None)
     name, text = capsys.readouterr().out.rstrip("\n").split("\t")
@@ -86,9 +105,9 @@ def test_answers_that_are_there_are_kept_until_recording_or_model_change(
     answerer = model.answerer("enh")
     original = answerer.cut
 
-    def cut(recording):
+    def cut(recording, options):
         answered.append(recording.name)
-        return original(recording)
+        return original(recording, options)
 
     monkeypatch.setattr(answerer, "cut", cut)
     for _ in range(2):

@@ -77,6 +77,8 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_options_are_those_of_the_kind_of_answer(model):
     with pytest.raises(AioError, match="options of task 'enh': unknown key 'num_source'. Did you"):
         model.enhance(noise(1000), rate=RATE, num_source=1)
+    with pytest.raises(AioError, match="window: 0 is not from"):
+        model.enhance(noise(1000), rate=RATE, window=0)
 
 
 def test_a_language_that_it_does_not_know_is_told_with_those_it_does(model):
@@ -89,12 +91,11 @@ def test_a_language_that_it_does_not_know_is_told_with_those_it_does(model):
 def test_what_is_heard_while_it_goes_on_is_the_answer_to_the_whole(model, task, monkeypatch):
     from aio_toolkit.hub.answerers import audio
 
-    monkeypatch.setitem(model.answerer(task).model.example_seconds, task, 0.25)
     monkeypatch.setattr(audio, "OVERLAP", 0.2)
     wave_S = noise(3 * RATE + 17)
     chunks = (wave_S[start : start + 777] for start in range(0, len(wave_S), 777))
-    pieces = [*model.stream(task, chunks, RATE)]
-    whole = model.answer(task, wave_S, rate=RATE)
+    pieces = [*model.stream(task, chunks, RATE, window=0.5)]
+    whole = model.answer(task, wave_S, rate=RATE, window=0.5)
     joined = type(whole).joined(pieces)
     if task == "asr":
         assert joined.text == whole.text

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import odd_audio
 import pytest
 import soundfile
 import torch
@@ -47,6 +48,36 @@ def test_one_channel_may_be_chosen(stereo, channel):
     np.testing.assert_array_equal(found_CS, wave_CS[channel - 1 : channel])
 
 
+@pytest.mark.parametrize("channel", [1, 2])
+def test_one_channel_of_an_array_may_be_chosen(stereo, channel):
+    _, wave_CS = stereo
+    found_CS = whole(to_recording(wave_CS, 8000, channel))
+    np.testing.assert_array_equal(found_CS, wave_CS[channel - 1 : channel])
+    with pytest.raises(AioError, match="recording has no channel 3: it has 2, counted from 1"):
+        to_recording(wave_CS, 8000, channel=3)
+
+
+def test_one_channel_of_chunks_may_be_chosen():
+    chunks = [np.array([[0.25, 0.5], [0.0, 1.0]]), np.array([[0.125], [0.75]])]
+    assert whole(stream_of(chunks, 8000, channel=2)).tolist() == [[0.0, 1.0, 0.75]]
+
+
+def test_a_file_that_is_cut_off_is_refused_unless_what_is_there_is_asked_for(stereo, capsys):
+    path, wave_CS = stereo
+    size = wave_CS.shape[1]
+    raw = wave_CS.T.astype("<f4").tobytes()
+    content = odd_audio.wav(raw, "float", channels=2)
+    path.write_bytes(content[:-81])
+    with pytest.raises(AioError, match=rf"a.wav is cut off .* {size - 11} of {size} .*--partial"):
+        to_recording(path)
+    recording = to_recording(path, partial=True)
+    np.testing.assert_array_equal(whole(recording), wave_CS[:, :-11])
+    assert f"a.wav is cut off or damaged: {size - 11} of {size}" in capsys.readouterr().err
+    path.write_bytes(content[:44])
+    with pytest.raises(AioError, match=rf"damaged: 0 of {size} .* Copy or make it again\.$"):
+        whole(to_recording(path, partial=True))
+
+
 def test_two_who_hear_it_hear_the_same(stereo):
     path, wave_CS = stereo
     first, second = to_recording(path).twice()
@@ -83,6 +114,33 @@ def test_arrays_and_tensors_are_floats_of_full_scale_one(x, want):
 def test_what_is_no_recording_is_refused(x, rate, message):
     with pytest.raises(AioError, match=message):
         to_recording(x, rate)
+
+
+OPPOSITE = np.random.default_rng(1).uniform(-1, 1, 2 * BLOCK).astype(np.float32) * [[1], [-1]]
+CANCEL = "its channels cancel each other: their mean is 20 dB or more below them"
+
+
+def test_a_file_whose_channels_cancel_each_other_is_named_each_time_it_is_heard(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", OPPOSITE.T, 8000, subtype="FLOAT")
+    for _ in range(2):
+        heard, kept = to_recording(tmp_path / "a.wav").twice()
+        whole(heard)
+        whole(kept)
+        told = f"notice: {tmp_path}/a.wav: {CANCEL}. Choose one of them: --channel 1, in Python"
+        assert capsys.readouterr().err.count(told) == 1
+
+
+@pytest.mark.parametrize("channel", [None, 1])
+def test_arrays_and_chunks_whose_channels_cancel_each_other_are_told(capsys, channel):
+    whole(to_recording(OPPOSITE, 8000, channel))
+    whole(stream_of([OPPOSITE[:, :77], OPPOSITE[:, 77:]], 8000, channel))
+    assert capsys.readouterr().err.count(f"notice: recording: {CANCEL}") == 2 * (channel is None)
+
+
+def test_channels_that_cancel_each_other_in_a_part_alone_are_in_order(capsys):
+    whole(stream_of([OPPOSITE[:, :999], OPPOSITE[:1, :999].repeat(2, 0)], 8000))
+    whole(to_recording(np.zeros((2, 99)), 8000))
+    assert capsys.readouterr().err == ""
 
 
 def test_chunks_are_checked_as_they_come():

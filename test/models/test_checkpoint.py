@@ -157,5 +157,5 @@ def test_examples_of_no_length_are_refused(vocabulary, seconds):
 def test_a_task_whose_examples_are_untold_is_named(vocabulary):
     content = LoadedAio(tiny_model(vocabulary), CODEC).content()
     del content["example_seconds"]["asr"]
-    with pytest.raises(AioError, match="example_seconds of task 'asr' is 0"):
+    with pytest.raises(AioError, match="example_seconds of task 'asr' is 0.*Run stage 4"):
         LoadedAio.from_content(content, "model.pt")

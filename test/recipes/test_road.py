@@ -46,9 +46,9 @@ def recipe(tmp_path_factory) -> Path:
     return root / "egs" / "mini_aio"
 
 
-def run(recipe: Path, *stages: int) -> subprocess.CompletedProcess[str]:
+def run(recipe: Path, *stages: int, **more: str) -> subprocess.CompletedProcess[str]:
     first, last = stages[0], stages[-1]
-    return run_with(recipe, {"stage": str(first), "stop_stage": str(last), **SMALL})
+    return run_with(recipe, {"stage": str(first), "stop_stage": str(last), **SMALL, **more})
 
 
 def run_with(recipe: Path, options: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -150,6 +150,18 @@ def test_stage_4_leaves_the_encoder_of_stage_3_bit_equal(recipe):
     after = torch.load(recipe / "exp" / "small" / "model.pt", weights_only=True)["state"]
     assert before
     assert all(torch.equal(value, after[f"encoder.{name}"]) for name, value in before.items())
+
+
+@pytest.mark.slow
+def test_half_a_pack_has_its_own_scores_beside_those_of_the_whole_model(recipe):
+    done = run(recipe, 8, pack_args="--half --license mit")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    card = (recipe / "exp" / "small" / "pack" / "README.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")] for line in card.splitlines()]
+    of_task = [(row[1], row[7]) for row in rows if len(row) == 9 and row[7].startswith("float")]
+    tasks = ("asr", "st", "sep", "enh", "sound", "music")
+    assert of_task == [(task, kept) for kept in ("float32", "float16") for task in tasks]
+    assert "half=true" in card and "- weights: float16" in card
 
 
 @pytest.mark.slow

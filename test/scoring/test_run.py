@@ -21,7 +21,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.files import write_json
 from aio_toolkit.scoring import audio
 from aio_toolkit.scoring.audio import AudioScorer
-from aio_toolkit.scoring.results import Results, TaskResult
+from aio_toolkit.scoring.results import Results, TaskResult, read_results
 from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 
 RATE, SIZE = 8000, 1600
@@ -251,6 +251,16 @@ def test_answers_to_recordings_that_have_changed_since_are_not_scored(small):
     wave.write_bytes(wave.read_bytes() + b"  ")
     with pytest.raises(AioError, match="was decoded before the recordings of .*data changed"):
         score(data, decode)
+
+
+@pytest.mark.parametrize(("half", "weights"), [(False, "float32"), (True, "float16")])
+def test_results_tell_whether_weights_were_rounded(small, half, weights):
+    stamp = DecodeStamp({"decoders": {}, "half": half}, "0a", RATE, "")
+    write_json(small[1] / "decode.json", vars(stamp))
+    results = score(*small, ["asr"])
+    assert results.weights == weights
+    results.write(small[1])
+    assert read_results(small[1]).weights == weights
 
 
 def test_answers_of_unknown_origin_are_not_scored(small):

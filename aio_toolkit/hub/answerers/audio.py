@@ -31,7 +31,7 @@ from aio_toolkit.hub.windows import cut, join
 
 # A window is so many times as long as what training showed: masks fit best that are made of as much
 # as then, places are found best in long windows. Neighbours share a part of it.
-WINDOW, OVERLAP = 2.0, 0.25
+TIMES, OVERLAP = 2.0, 0.25
 
 
 class Through(StrEnum):
@@ -55,7 +55,7 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
     """
 
     @dataclass
-    class Options:
+    class Options(Answerer.Options):
         """How sources are answered.
 
         Attributes:
@@ -71,12 +71,20 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
         two_stems: str | None = None
         subtype: Subtype = Subtype.float_32
 
-    def cut(self, recording: Recording) -> Iterator[np.ndarray]:
+    def check(self, options: Options) -> None:
+        """There is such a target, and a window of that length."""
+        if options.two_stems not in (None, *self.task.targets):
+            known = ", ".join(self.task.targets)
+            problem = f"task '{self.task.name}' has no target '{options.two_stems}'"
+            raise AioError(f"two_stems: {problem}. Choose one of: {known}.")
+        self._window(options)
+
+    def cut(self, recording: Recording, options: Options) -> Iterator[np.ndarray]:
         """Windows (C, S) at the model's rate."""
         if recording.rate > self.rate:
             _notice_lost_band(recording.rate, self.rate)
         at_model = resampled(recording.blocks, recording.rate, self.rate)
-        return cut(at_model, self._window, self._overlap)
+        return cut(at_model, self._window(options), self._overlap(options))
 
     @torch.inference_mode()
     def hear(self, windows: Sequence[np.ndarray], options: Options) -> list[np.ndarray]:
@@ -102,11 +110,7 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
     ) -> Iterator[AudioAnswer]:
         """Targets and rest, which add up to the recording."""
         targets = self.task.targets
-        if options.two_stems not in (None, *targets):
-            known = ", ".join(targets)
-            problem = f"task '{self.task.name}' has no target '{options.two_stems}'"
-            raise AioError(f"two_stems: {problem}. Choose one of: {known}.")
-        joined = join(heard, self._overlap, Places(self._num_equals, self._profiles))
+        joined = join(heard, self._overlap(options), Places(self._num_equals, self._profiles))
         # The residual, where the task has one, comes last and is not asked for.
         at_model = (made_NCS[: len(targets)] for made_NCS in joined)
         tap = Tap(recording.blocks)
@@ -133,14 +137,11 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
             pieces, folder, options.subtype, lambda energies: self._silent(energies, options)
         )
 
-    @property
-    def _window(self) -> int:
-        seconds = self.model.example_seconds[self.task.name]
-        return max(2, int(WINDOW * seconds * self.rate))
+    def _window(self, options: Options) -> int:
+        return self.window(options.window, TIMES)
 
-    @property
-    def _overlap(self) -> int:
-        return max(1, int(OVERLAP * self._window))
+    def _overlap(self, options: Options) -> int:
+        return max(1, int(OVERLAP * self._window(options)))
 
     @property
     def _num_equals(self) -> int:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,11 +18,15 @@ import numpy as np
 from aio_toolkit.codec.base import Codec
 from aio_toolkit.errors import AioError
 from aio_toolkit.heads.base import Frames
-from aio_toolkit.hub.recording import Recording
+from aio_toolkit.hub.recording import Recording, to_recording
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.batch import Example, collate
+from aio_toolkit.models.checkpoint import MAX_SECONDS, MIN_SECONDS
 from aio_toolkit.tasks import Task
 
+# Seconds of a window, at the least, unless users ask for less: below, masks have little to go by,
+# and pauses are hardly to be found, however short the examples of training were.
+LEAST_WINDOW = 1.0
 # Opens a recording, or raises what is wrong with it.
 Opener = Callable[[], Recording]
 
@@ -37,7 +42,7 @@ class Answerer[Window, Heard, Answer](ABC):
         can_be_printed: whether its answers are words.
 
     >>> class Length(Answerer[float, float, float]):
-    ...     def cut(self, recording: Recording) -> Iterator[float]:
+    ...     def cut(self, recording: Recording, options: Any) -> Iterator[float]:
     ...         return (block_CS.shape[1] / recording.rate for block_CS in recording.blocks)
     ...
     ...     def hear(self, windows: Sequence[float], options: Any) -> Sequence[float]:
@@ -57,7 +62,17 @@ class Answerer[Window, Heard, Answer](ABC):
 
     @dataclass
     class Options:
-        """What users choose; kinds add to it."""
+        """What users choose; kinds add to it.
+
+        Attributes:
+            channel: the only channel to be heard, counted from 1; none given, all of them.
+            partial: of a file that is cut off, answer what is there, with a notice on stderr.
+            window: seconds that are heard at a time; none given, what training tells.
+        """
+
+        channel: int | None = None
+        partial: bool = False
+        window: float | None = None
 
     def __init__(self, model: AioModel, task: Task, codec: Callable[[], Codec]):
         """Take over a model.
@@ -74,8 +89,11 @@ class Answerer[Window, Heard, Answer](ABC):
         self.codec = codec
         self.rate = model.encoder.grid.sample_rate
 
+    def check(self, options: Any) -> None:
+        """Raise AioError where options do not suit the task; by default they all do."""
+
     @abstractmethod
-    def cut(self, recording: Recording) -> Iterator[Window]:
+    def cut(self, recording: Recording, options: Any) -> Iterator[Window]:
         """A recording in windows that the model can hear."""
 
     @abstractmethod
@@ -111,13 +129,36 @@ class Answerer[Window, Heard, Answer](ABC):
             at_once: windows in a batch.
         """
         opened: deque[Recording | None] = deque()
-        windows = _windows(self.cut, openers, opened)
+        windows = _windows(partial(self.cut, options=options), openers, opened)
         heard = self._heard(windows, options, at_once)
         for _, of_recording in itertools.groupby(heard, key=itemgetter(0)):
             results = (_result(made) for _, made in of_recording)
             recording = opened.popleft()
             # One that could not be opened has nothing but its error.
             yield results if recording is None else self.pieces(recording, results, options)
+
+    def opener(self, x: Any, options: Options, rate: int | None = None) -> Opener:
+        """Opens a recording (see `to_recording`) as the options want it heard."""
+        return partial(to_recording, x, rate, options.channel, partial=options.partial)
+
+    def window(self, asked: float | None, times: float = 1.0) -> int:
+        """Samples that the model hears at a time.
+
+        Args:
+            asked: seconds that the user wants; None takes what training tells: as long as the
+                examples of the task were, and no shorter than `LEAST_WINDOW`.
+            times: so many times as long as those.
+
+        Raises:
+            AioError: nobody could hear windows of that length.
+        """
+        if asked is None:
+            asked = max(LEAST_WINDOW, times * self.model.example_seconds[self.task.name])
+        elif not MIN_SECONDS <= asked <= MAX_SECONDS:
+            problem = f"window: {asked:g} is not from {MIN_SECONDS:g} to {MAX_SECONDS:g} seconds"
+            raise AioError(f"{problem}. Choose another, or leave it out.")
+        # Neighbours share a part, and there is something besides.
+        return max(2, int(asked * self.rate))
 
     def _heard(
         self, windows: Iterator[tuple[int, Any]], options: Any, at_once: int

@@ -45,7 +45,7 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
     can_be_printed = True
 
     @dataclass
-    class Options:
+    class Options(Answerer.Options):
         """How words are searched and written.
 
         Attributes:
@@ -58,10 +58,14 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
         beam_size: int = 5
         format: Format = Format.txt
 
-    def cut(self, recording: Recording) -> Iterator[Stretch]:
+    def check(self, options: Options) -> None:
+        """There may be a stretch of that length."""
+        self.window(options.window)
+
+    def cut(self, recording: Recording, options: Options) -> Iterator[Stretch]:
         """Stretches at the model's rate."""
         blocks = resampled(recording.blocks, recording.rate, self.rate)
-        longest = int(self.model.example_seconds[self.task.name] * self.rate)
+        longest = self.window(options.window)
         return stretches((block_CS.mean(0) for block_CS in blocks), self.rate, longest)
 
     @torch.inference_mode()
@@ -136,7 +140,7 @@ def stretches(blocks: Iterable[np.ndarray], rate: int, longest: int) -> Iterator
     >>> wave_S = np.ones(12 * 1000)
     >>> wave_S[5000:5200] = 0.0
     >>> [(one.start, len(one.wave_S)) for one in stretches([wave_S], rate=1000, longest=8000)]
-    [(0, 5025), (5025, 6975)]
+    [(0, 5041), (5041, 6959)]
     """
     # Below the least length there is no room for a pause to look for.
     width = min(int(STRETCH * rate), longest)

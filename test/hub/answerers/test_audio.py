@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny import RATE, named, tiny_model
 
+from aio_toolkit.errors import AioError
 from aio_toolkit.hub.answerers import audio as module
 from aio_toolkit.hub.answerers.audio import AudioAnswerer
 from aio_toolkit.hub.recording import to_recording
@@ -84,7 +85,6 @@ def test_masks_are_made_of_the_mean_of_all_channels_and_put_on_each(model):
 
 @pytest.mark.parametrize("task", ["sep", "music"])
 def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, monkeypatch):
-    monkeypatch.setitem(model.example_seconds, task, 0.25)
     monkeypatch.setattr(module, "OVERLAP", 0.2)
     wave_CS = noise(2, 4 * RATE + 11)
     heard = []
@@ -96,15 +96,45 @@ def test_a_long_recording_is_heard_in_windows_and_answered_in_full(model, task, 
         return original(waves)
 
     one.frames = frames
-    answer = answered(one, wave_CS, RATE)
+    answer = answered(one, wave_CS, RATE, window=0.5)
     assert max(heard) == RATE // 2
     assert len(heard) == 10
     total_CS = sum(answer.waves.values()) + answer.rest
     np.testing.assert_allclose(total_CS, wave_CS, atol=1e-5)
-    first = answered(one, wave_CS[:, : RATE // 2], RATE)
+    first = answered(one, wave_CS[:, : RATE // 2], RATE, window=0.5)
     for target, wave in answer.waves.items():
         beginning_CS = wave[:, : int(0.4 * RATE)]
         np.testing.assert_allclose(beginning_CS, first[target][:, : int(0.4 * RATE)], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "seconds"),
+    [(0.75, None, 1.5), (0.1, None, 1.0), (0.75, 0.6, 0.6), (0.1, 1.2, 1.2)],
+)
+def test_windows_are_twice_as_long_as_examples_of_training_or_as_the_user_wants(
+    model, trained, asked, seconds, monkeypatch
+):
+    monkeypatch.setitem(model.example_seconds, "enh", trained)
+    one = answerer(model, "enh")
+    windows = one.cut(to_recording(noise(2, 4 * RATE), RATE), one.Options(window=asked))
+    lengths = [window_CS.shape[1] for window_CS in windows]
+    assert set(lengths[:-1]) == {round(seconds * RATE)}
+    # Neighbours share a quarter.
+    shared = (len(lengths) - 1) * int(0.25 * round(seconds * RATE))
+    assert sum(lengths) == 4 * RATE + shared
+
+
+@pytest.mark.parametrize("window", [0.0, -1.0, 1e6, float("nan")])
+def test_windows_that_nobody_could_hear_are_refused(model, window):
+    one = answerer(model, "enh")
+    with pytest.raises(AioError, match="window: .* is not from 0.01 to 3600 seconds. Choose"):
+        one.check(one.Options(window=window))
+
+
+def test_a_target_that_the_task_lacks_is_told_with_those_it_has(model):
+    one = answerer(model, "enh")
+    with pytest.raises(AioError, match="'enh' has no target 'drums'. Choose one of: speech"):
+        one.check(one.Options(two_stems="drums"))
 
 
 def test_level_goes_through(model):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tiny import RATE, named, tiny_model
 
 from aio_toolkit.decoding.text import Hypothesis, Search
+from aio_toolkit.errors import AioError
 from aio_toolkit.hub.answerers import text as module
 from aio_toolkit.hub.answerers.text import SHORTEST, TextAnswerer, stretches
 from aio_toolkit.hub.formats import Word
@@ -27,6 +28,27 @@ def answered(one, wave_S):
         for pieces in one.answers([lambda: to_recording(wave_S, RATE)], one.Options(), at_once=2)
     ]
     return answer
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "seconds"),
+    [(2.5, None, 2.5), (0.1, None, 1.0), (2.5, 0.6, 0.6), (0.1, 4.0, 4.0)],
+)
+def test_stretches_are_as_long_as_examples_of_training_or_as_the_user_wants(
+    answerer, trained, asked, seconds, monkeypatch
+):
+    monkeypatch.setitem(answerer.model.example_seconds, "asr", trained)
+    # Loud at its beginning: the quietest place is as late as can be.
+    wave_S = spoken(9.7) * np.linspace(2, 0.1, int(9.7 * RATE)).astype(np.float32)
+    options = answerer.Options(window=asked)
+    found = [len(one.wave_S) for one in answerer.cut(to_recording(wave_S, RATE), options)]
+    assert sum(found) == len(wave_S)
+    assert 0.9 * seconds * RATE < max(found) <= seconds * RATE
+
+
+def test_stretches_that_nobody_could_hear_are_refused(answerer):
+    with pytest.raises(AioError, match="window: 0 is not from 0.01 to 3600 seconds"):
+        answerer.check(answerer.Options(window=0.0))
 
 
 @given(seconds=st.floats(0.01, 60.0), seed=st.integers(0, 9))
