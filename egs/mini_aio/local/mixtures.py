@@ -36,7 +36,7 @@ class Levels:
 
     rate_wpm: list[int] = field(default_factory=lambda: [155, 195])
     pitch: list[int] = field(default_factory=lambda: [42, 58])
-    train_pitch: list[int] = field(default_factory=lambda: [25, 75])
+    train_pitch: list[int] = field(default_factory=lambda: [35, 65])
     pitch_range: list[int] = field(default_factory=lambda: [35, 65])
     peak: list[float] = field(default_factory=lambda: [0.5, 0.9])
     sep_db: float = 5.0
