@@ -2,6 +2,8 @@
 
 import errno
 import functools
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -56,6 +58,12 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
     def _wrapped() -> None:
         try:
             main()
+            # Here, as nothing can be said any more when the interpreter does it.
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read this, such as `head`, has had enough. What is left goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except AioError as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
