@@ -2,8 +2,11 @@
 
 import errno
 import functools
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 # A message shows this many of many, so that it still fits a terminal.
 MAX_SHOWN = 10
@@ -56,17 +59,15 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
     def _wrapped() -> None:
         try:
             main()
+            # Here, as nothing can be said any more when the interpreter does it.
+            sys.stdout.flush()
         except AioError as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             print("interrupted: run the same command again to resume", file=sys.stderr)
             sys.exit(130)
         except OSError as error:
-            if error.errno not in _UNWRITABLE:
-                raise
-            where = f" at {error.filename}" if error.filename else ""
-            remedy = "Free some space or choose another folder."
-            sys.exit(f"error: cannot write{where}: {error.strerror}. {remedy}")
+            _stop(error)
         except RuntimeError as error:
             # What torch.save says of a failed write names neither file nor cause.
             if "inline_container" not in str(error):
@@ -75,3 +76,16 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
             sys.exit(f"error: cannot write a checkpoint. {cause}")
 
     return _wrapped
+
+
+def _stop(error: OSError) -> NoReturn:
+    """End where the system would not write; anything else is raised again."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read this, such as `head`, has had enough. What is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    if error.errno not in _UNWRITABLE:
+        raise error
+    where = f" at {error.filename}" if error.filename else ""
+    remedy = "Free some space or choose another folder."
+    sys.exit(f"error: cannot write{where}: {error.strerror}. {remedy}")

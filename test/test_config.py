@@ -254,7 +254,9 @@ def test_a_circle_of_bases_is_named(yaml, link):
 
 def test_a_mistake_in_a_stage_s_file_is_told_without_its_module(yaml):
     where = "aio_toolkit.training.multitask:MultitaskModule"
-    with pytest.raises(AioError, match="train.yaml: unknown key 'optim.rate'. Known keys here: lr"):
+    with pytest.raises(
+        AioError, match="train.yaml: unknown key 'optim.rate'. Known keys here: kind, lr"
+    ):
         check_config(where, yaml("optim: {rate: 1.0}\n"))
     with pytest.raises(AioError, match="override 'seed=x': key 'seed'"):
         check_config(where, None, ["seed=x"])

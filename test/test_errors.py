@@ -2,6 +2,9 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -83,3 +86,13 @@ def test_other_failures_at_run_time_are_bugs():
 )
 def test_a_message_shows_the_first_names_and_the_count_of_the_others(count, expected):
     assert shown("abcdefg"[:count], limit=3) == expected
+
+
+def test_a_reader_that_has_had_enough_ends_the_command_without_a_word():
+    many = "from aio_toolkit.errors import cli; cli(lambda: print('line\\n' * 99999))()"
+    command = [sys.executable, "-c", many]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 128 + signal.SIGPIPE

@@ -255,8 +255,9 @@ def fixed_batches(
 def whole_rows(batches: Iterable[Iterable[int]], lengths: Sequence[int]) -> list[list[Draw]]:
     """The draws of batches of whole utterances.
 
-    >>> whole_rows([[7]], lengths=[100] * 8)
-    [[Draw(index=7, batch=0, row=0, start=0, num_samples=100, mixture=None)]]
+    >>> ((row,),) = whole_rows([[7]], lengths=[100] * 8)
+    >>> row.index, row.start, row.num_samples
+    (7, 0, 100)
     """
     draws = []
     for batch, members in enumerate(batches):

@@ -13,7 +13,7 @@ from torch.optim.adamw import adamw
 
 from aio_toolkit.precision import multiplies_bfloat16
 
-# Odd polynomials of degree 5, (a, b, c) for a x + b x^3 + c x^5: each is the best towards one for the
+# Odd polynomials of degree 5, (a, b, c) for a x + b x^3 + c x^5: each comes closest to one for the
 # values that those before it make of 0.01 to 1 (Amsel et al. 2025, Polar Express). Three of them do
 # what five rounds of Jordan's polynomial do: values from 0.01 on come out between 0.73 and 1.27.
 POLYNOMIALS = (

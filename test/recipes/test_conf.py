@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMAS = {
     "adapt": "aio_toolkit.training.adapt:Adaptation",
     "codec": "aio_toolkit.training.codec:CodecModule",
+    "compare": "aio_toolkit.analysis.comparison_list:ComparisonList",
     "decode": "aio_toolkit.decoding.run:BatchDecoder",
     "extract": "aio_toolkit.analysis.extraction:Extraction",
     "train": "aio_toolkit.training.pretrain:PretrainModule",
