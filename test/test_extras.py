@@ -18,6 +18,7 @@ VERBS = {
     "train_aio": "train --config c --units u --ssl s --out o",
     "train_codec": "train --config c --data d --dev d --out o",
     "train_ssl": "train --config c --out o",
+    "compare": "train --list l --script s",
     "ceiling": "metrics --codec c --data d --out o",
     "probe": "metrics --ssl s --out o",
     "routing": "metrics --model m --data d --out o",

@@ -6,11 +6,11 @@ from pathlib import Path
 from aio_toolkit.analysis.comparison import Cell, ComparedTask, Systems, compare
 from aio_toolkit.analysis.kept_run import KeptRun
 from aio_toolkit.files import atomic_path
+from aio_toolkit.models.cost import Cost
 from aio_toolkit.scoring.differences import SEEDS_TO_CLAIM, SEEDS_TO_REJECT
 from aio_toolkit.scoring.report import RESULTS_MD
 from aio_toolkit.tables import NOTHING, decimal, interval_cell, markdown_table, value_cell
 from aio_toolkit.tasks import Task
-from aio_toolkit.training.cost import Cost
 
 # What trainings took, by title, and how it is shown.
 COSTS: dict[str, Callable[[Cost], float]] = {

@@ -42,8 +42,13 @@ class System:
         self.train = load_config(MultitaskModule.Config, options["train_config"], train_args)
         decode_args = [f"decoders.audio.codec={options['codec']}", *options["decode_args"].split()]
         self.decode = load_config(BatchDecoder.Config, options["decode_config"], decode_args)
-        sets = options["train_set"], options["dev_set"]
-        self.corpus = Corpus(Path("data"), Path(options["dumpdir"]), self.tasks, *sets)
+        self.corpus = Corpus(
+            Path(options["datadir"]),
+            Path(options["dumpdir"]),
+            self.tasks,
+            options["train_set"],
+            options["dev_set"],
+        )
 
     def check_stage_2(self) -> None:
         """Refuse to begin without what runs do not make themselves; AioError says what to do."""

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aio_toolkit.answers.decode_stamp import STAMP, DecodeStamp
-from aio_toolkit.files import atomic_path, read_json
+from aio_toolkit.files import atomic_path
+from aio_toolkit.models.cost import COST, Cost
 from aio_toolkit.scoring.results import RESULTS_JSON, Results, TaskResult, read_results
 from aio_toolkit.scoring.utterance_sums import UtteranceSums, sums_file
-from aio_toolkit.training.cost import COST, Cost
-from aio_toolkit.training.run import CONFIG, MADE_FROM
 
 
 def keep_run(decode: Path, folder: Path) -> None:
@@ -22,6 +21,9 @@ def keep_run(decode: Path, folder: Path) -> None:
     Raises:
         AioError: it has not been scored.
     """
+    # Imported here: kept runs are read on machines that cannot train.
+    from aio_toolkit.training.run import CONFIG, MADE_FROM
+
     results = read_results(decode)
     paths = [decode.parent / name for name in (CONFIG, MADE_FROM, COST)]
     for task in results.tasks:
@@ -59,10 +61,7 @@ class KeptRun:
             AioError: it has not been scored.
         """
         results, model = read_results(folder), DecodeStamp.read(folder).model
-        for path in (folder / COST, folder.parent / COST):
-            if path.is_file():
-                return cls(folder, results, model, Cost(**read_json(path)))
-        return cls(folder, results, model, None)
+        return cls(folder, results, model, Cost.read(folder) or Cost.read(folder.parent))
 
     def task(self, name: str) -> TaskResult | None:
         """The results of a task; None where it was not scored."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aio_toolkit.arguments import command_parser, parse
 from aio_toolkit.errors import cli
+from aio_toolkit.extras import require
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run what is missing, write, print."""
     args = parse(build_parser())
+    for extra in ("train", "metrics"):
+        require(extra)
     from aio_toolkit.analysis.comparison_list import read_list
 
     plan = read_list(args.list, args.options)

@@ -45,15 +45,16 @@ def main() -> None:
     args = parse(parser)
     if not args.compare and not (args.data and args.decode):
         parser.error("--data and --decode are required, or --compare")
+    from aio_toolkit.analysis.kept_run import KeptRun, keep_run
+
+    runs = {str(folder): [KeptRun.read(folder)] for folder in args.compare or ()}
     require("metrics")
     from aio_toolkit.tasks import load_tasks
 
     tasks = load_tasks(args.tasks_config)
-    if args.compare:
+    if runs:
         from aio_toolkit.analysis.comparison_report import format_comparison
-        from aio_toolkit.analysis.kept_run import KeptRun
 
-        runs = {str(folder): [KeptRun.read(folder)] for folder in args.compare}
         print(format_comparison(runs, tasks), end="")
         return
     from aio_toolkit.scoring.report import write_report
@@ -72,8 +73,6 @@ def main() -> None:
     results = score_decode_dir(run)
     print(write_report(args.decode, results), end="")
     if args.keep:
-        from aio_toolkit.analysis.kept_run import keep_run
-
         keep_run(args.decode, args.keep)
 
 

@@ -15,9 +15,9 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.training.bar import TrainingBar
-from aio_toolkit.training.cost import Stopwatch
 from aio_toolkit.training.newest import NewestState
 from aio_toolkit.training.run import Run
+from aio_toolkit.training.stopwatch import Stopwatch
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 # What is logged by which the best checkpoint is chosen, and whether more or less of it is better.

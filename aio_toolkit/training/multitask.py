@@ -1,7 +1,7 @@
 """Stage 4: the MoE transformer on the frozen encoder, all tasks at once."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 from aio_toolkit import parts
 from aio_toolkit.answers.base import load_units
 from aio_toolkit.dump.split import Corpus
-from aio_toolkit.files import write_json
 from aio_toolkit.models.aio import AioModel, AioOutput
 from aio_toolkit.models.batch import Batch
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_ssl
@@ -19,7 +18,6 @@ from aio_toolkit.models.size import describe_size, size_of_model
 from aio_toolkit.moe.balances.base import Balance
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.pool import TablePool
-from aio_toolkit.training.cost import COST, cost_of
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import AnswerDataset
 from aio_toolkit.training.draws import forked, seed_of, seed_step
@@ -30,6 +28,7 @@ from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.pretrain import STATISTICS_BATCHES
 from aio_toolkit.training.run import Run, contents, is_first_rank, say
 from aio_toolkit.training.selection import DevScore
+from aio_toolkit.training.stopwatch import cost_of
 from aio_toolkit.training.trunk_gradients import TrunkGradients
 
 
@@ -290,7 +289,7 @@ def train_tasks(
     if is_first_rank():
         batch_seconds = sum(data.config.seconds.values())
         cost = cost_of(module.trainer, batch_seconds, size_of_model(module.model))
-        write_json(run.out / COST, asdict(cost))
+        cost.write(run.out)
         # Last: it says that the run is finished.
         loaded.save(path)
     say(f"wrote {path}")

@@ -7,8 +7,7 @@ from tiny import ALL
 
 from aio_toolkit.analysis.comparison_report import format_comparison, write_comparison
 from aio_toolkit.analysis.kept_run import KeptRun
-from aio_toolkit.files import write_json
-from aio_toolkit.training.cost import Cost
+from aio_toolkit.models.cost import Cost
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def make(tmp_path):
             write_run(folder, errors + noise_n - noise_n.mean(), np.full(10, gain))
             if minutes is not None:
                 cost = Cost(100 + seed, 60 * (minutes + seed), 5400.0, 8_840_000, 4_110_000)
-                write_json(folder / "cost.json", vars(cost))
+                cost.write(folder)
             runs.append(KeptRun.read(folder))
         return runs
 

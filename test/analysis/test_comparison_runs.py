@@ -55,7 +55,7 @@ class Recipe:
         self.options |= (
             sets
             | {"codec": "codec"}
-            | {"dumpdir": "dump", "tasks_config": str(TASKS_YAML), "nj": "1"}
+            | {"datadir": "data", "dumpdir": "dump", "tasks_config": str(TASKS_YAML), "nj": "1"}
         )
 
     def write_list(self, text: str) -> None:
@@ -78,7 +78,7 @@ class Recipe:
             config = dataclasses.replace(system.train, seed=run.seed)
             made_from = config.data.made_from(system.corpus)
             Run(config, folder, made_from | {"exp/train_ssl/model.pt": "0a"}).claim()
-            recordings = read_inputs(Path("data/dev"), system.tasks, 16000)
+            recordings = read_inputs(system.corpus.split(run.split).data, system.tasks, 16000)
             stamp = DecodeStamp(to_dict(system.decode), "0b", 16000, digest_of(recordings))
             write_json(folder / "decode.json", dataclasses.asdict(stamp))
 
@@ -195,6 +195,15 @@ def test_an_encoder_that_has_changed_is_noticed_and_one_that_is_not_there_is_not
     model = Path("exp/train_ssl/model.pt")
     model.parent.mkdir(parents=True)
     model.write_bytes(b"another")
+    assert recipe.called() == ALL_RUNS
+
+
+def test_splits_may_be_in_another_folder(recipe):
+    Path("data").rename("elsewhere")
+    recipe.options |= {"datadir": "elsewhere"}
+    recipe.compare()
+    path = Path("elsewhere/train/text")
+    path.write_text(path.read_text().replace("red", "blue"))
     assert recipe.called() == ALL_RUNS
 
 

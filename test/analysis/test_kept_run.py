@@ -9,7 +9,7 @@ from kept_runs import write_run
 from aio_toolkit.analysis.kept_run import KeptRun, keep_run
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import write_json
-from aio_toolkit.training.cost import Cost
+from aio_toolkit.models.cost import Cost
 
 COST = Cost(9, 61.5, 30.0, 1000, 400)
 
@@ -21,7 +21,7 @@ def decode(tmp_path):
     write_run(folder, [1, 0, 2], [3.0, 4.0])
     (folder / "sep" / "masked").mkdir()
     (folder / "sep" / "masked" / "spk1.wav").write_bytes(bytes(1000))
-    write_json(folder.parent / "cost.json", vars(COST))
+    COST.write(folder.parent)
     write_json(folder.parent / "made_from.json", {"data/dev": "0b"})
     (folder.parent / "config.yaml").write_text("seed: 3\n")
     (folder.parent / "model.pt").write_bytes(bytes(1000))

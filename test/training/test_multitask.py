@@ -12,10 +12,9 @@ from tiny_training import corpus_in, curve, last_state, logged
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.config import load_config
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import read_json
 from aio_toolkit.models.checkpoint import load_aio
+from aio_toolkit.models.cost import Cost
 from aio_toolkit.models.size import describe_size, size_of_model
-from aio_toolkit.training.cost import COST, Cost
 from aio_toolkit.training.multitask import Folders, MultitaskModule, train_multitask
 from aio_toolkit.training.pretrain import PretrainModule, pretrain
 from aio_toolkit.training.selection import DevScore
@@ -204,7 +203,7 @@ def test_a_finished_run_is_not_done_again(root, units, capsys):
 def test_what_a_training_took_is_kept_beside_its_model(root, units):
     steps = ("trainer.accumulate_grad_batches=2", "trainer.max_steps=3")
     model = train(root, units, "took", BOTH, *steps).model
-    cost = Cost(**read_json(root / "took" / COST))
+    cost = Cost.read(root / "took")
     assert (cost.steps, cost.audio_seconds) == (3, 3 * 2 * 2.0)
     assert 0 < cost.seconds < 60
     size = size_of_model(model)

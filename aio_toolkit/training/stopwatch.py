@@ -1,40 +1,13 @@
-"""What a training took, kept beside its model: systems are compared at equal time or equal data."""
+"""The time of a training, and with it all that it took."""
 
 import time
-from dataclasses import dataclass
 from typing import Any, override
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from aio_toolkit.models.cost import Cost
 from aio_toolkit.models.size import Size
-
-COST = "cost.json"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a training took.
-
-    Attributes:
-        steps: optimizer steps.
-        seconds: from the first step to the last validation. Of a run that went on after an
-            interruption, what one that was not interrupted would have taken.
-        audio_seconds: audio in all batches, padding included.
-        parameters: of the whole model, its frozen encoder included.
-        active_parameters: the same without those of the backbone that a token of one task does not
-            use.
-
-    >>> cost = Cost(1450, 576.0, 47270.0, 9_000_000, 5_000_000)
-    >>> cost.audio_seconds / cost.steps
-    32.6
-    """
-
-    steps: int
-    seconds: float
-    audio_seconds: float
-    parameters: int
-    active_parameters: int
 
 
 class Stopwatch(Callback):

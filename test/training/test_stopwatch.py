@@ -5,16 +5,17 @@ from types import SimpleNamespace
 import lightning
 import pytest
 
+from aio_toolkit.models.cost import Cost
 from aio_toolkit.models.size import Size
-from aio_toolkit.training import cost
-from aio_toolkit.training.cost import Cost, Stopwatch, cost_of
+from aio_toolkit.training import stopwatch
+from aio_toolkit.training.stopwatch import Stopwatch, cost_of
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """What tells the time, in `seconds`."""
     clock = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(cost.time, "monotonic", lambda: clock.seconds)
+    monkeypatch.setattr(stopwatch.time, "monotonic", lambda: clock.seconds)
     return clock
 
 
