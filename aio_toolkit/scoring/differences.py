@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special
 
 from aio_toolkit.scoring.intervals import LEVEL, Statistic
 
 # Seeds of each of two systems from which one may be called worse, and from which better.
 SEEDS_TO_REJECT, SEEDS_TO_CLAIM = 2, 3
+# Smaller ones are not told apart.
+LEAST_P = 1e-12
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Estimate:
         value: it.
         lo: lower end of its 95 % interval; None where a single seed or cluster gives none.
         hi: upper end.
-        p: of Student's two-sided test that the true value is 0.
+        p: of the two-sided test that the true value is 0: 0.05 where the interval ends there.
     """
 
     value: float
@@ -41,10 +43,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a variance: an unbiased estimate, and its degrees of freedom."""
+    """A part of a variance: an estimate, and its degrees of freedom."""
 
     variance: float
-    freedom: int
+    freedom: float
 
 
 def cluster_sums(stats_nK: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
@@ -120,26 +122,27 @@ def _estimate(tables: Sequence[np.ndarray], signs: Sequence[float]) -> Estimate:
 
     Its variance is estimated by seeds/S + clusters/C - residual/(S C) as that of a two-way layout
     (Cameron, Gelbach and Miller 2011): seeds and clusters both hold the residual, which would else
-    count twice. Degrees of freedom are Satterthwaite's (1946).
+    count twice.
     """
     value = float(sum(sign * table.mean() for sign, table in zip(signs, tables, strict=True)))
     num_clusters = tables[0].shape[1]
     if num_clusters < 2 or any(len(table) < 2 for table in tables):
         return Estimate(value)
 
-    seeds = [_seeds(table) for table in tables]
+    seeds = _joined([_seeds(table) for table in tables])
     # Paired: what is hard for all systems is no spread of their difference.
     paired_C = sum(sign * table.mean(0) for sign, table in zip(signs, tables, strict=True))
-    clusters = _Part(float(np.var(paired_C, ddof=1)) / num_clusters, num_clusters - 1)
-    residuals = [_residual(table) for table in tables]
-    variance, freedom = _combined(seeds, clusters, residuals)
+    clusters = float(np.var(paired_C, ddof=1)) / num_clusters
+    residual = sum(_residual(table) for table in tables)
+    # The true variance is below neither of its parts. With few clusters and much residual the
+    # estimate often is, and its intervals would be too short.
+    variance = max(seeds.variance + clusters - residual, seeds.variance, clusters)
     if variance == 0:
         # The same answers to everything, whatever the seed.
         return Estimate(value, value, value, float(value == 0))
-    error = np.sqrt(variance)
-    reach = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
-    p = 2 * stats.t.sf(abs(value) / error, freedom)
-    return Estimate(value, float(value - reach), float(value + reach), float(p))
+    rest = _Part(variance - seeds.variance, num_clusters - 1)
+    reach = _reach(1 - LEVEL, seeds, rest)
+    return Estimate(value, value - reach, value + reach, _p_value(abs(value), seeds, rest))
 
 
 def _seeds(table_SC: np.ndarray) -> _Part:
@@ -148,33 +151,46 @@ def _seeds(table_SC: np.ndarray) -> _Part:
     return _Part(float(np.var(table_SC.mean(1), ddof=1)) / num_seeds, num_seeds - 1)
 
 
-def _residual(table_SC: np.ndarray) -> _Part:
-    """The part of what neither seed nor cluster explains."""
+def _joined(parts: Sequence[_Part]) -> _Part:
+    """The sum of independent parts, its degrees of freedom as Satterthwaite (1946) has them."""
+    variance = sum(part.variance for part in parts)
+    if variance == 0:
+        return parts[0]
+    return _Part(variance, variance**2 / sum(part.variance**2 / part.freedom for part in parts))
+
+
+def _residual(table_SC: np.ndarray) -> float:
+    """What neither seed nor cluster explains, as a part of the variance of a table's mean."""
     rows_S1, columns_C = table_SC.mean(1, keepdims=True), table_SC.mean(0)
     residual_SC = table_SC - rows_S1 - columns_C + table_SC.mean()
     num_seeds, num_clusters = table_SC.shape
     freedom = (num_seeds - 1) * (num_clusters - 1)
-    return _Part(float(np.square(residual_SC).sum()) / freedom / table_SC.size, freedom)
+    return float(np.square(residual_SC).sum()) / freedom / table_SC.size
 
 
-def _combined(
-    seeds: Sequence[_Part], clusters: _Part, residuals: Sequence[_Part]
-) -> tuple[float, float]:
-    """The variance of the whole, and its degrees of freedom."""
-    of_seeds = sum(part.variance for part in seeds)
-    variance = of_seeds + clusters.variance - sum(part.variance for part in residuals)
-    # No more than its parts are the true variances, so the true variance is not below either. With
-    # few clusters and much residual the estimate often is, and its intervals would cover 80 %.
-    if variance <= clusters.variance and of_seeds <= clusters.variance:
-        return clusters.variance, clusters.freedom
-    if variance <= of_seeds:
-        return of_seeds, _satterthwaite(of_seeds, seeds)
-    return variance, _satterthwaite(variance, [*seeds, clusters, *residuals])
+def _reach(alpha: float, seeds: _Part, rest: _Part) -> float:
+    """Half the length of an interval that misses the truth in a share `alpha` of all cases.
+
+    Each part has the quantile of its own degrees of freedom (Howe 1974). Satterthwaite's of the
+    whole are many wherever seeds happen to agree, just when their variance is underestimated: of
+    two or three seeds beside forty speakers such intervals hold the truth in 87 to 93 %.
+    """
+    squares = [special.stdtrit(part.freedom, alpha / 2) ** 2 for part in (seeds, rest)]
+    return float(np.sqrt(squares[0] * seeds.variance + squares[1] * rest.variance))
 
 
-def _satterthwaite(variance: float, parts: Sequence[_Part]) -> float:
-    """Degrees of freedom of a sum or difference of parts."""
-    return variance**2 / sum(part.variance**2 / part.freedom for part in parts)
+def _p_value(distance: float, seeds: _Part, rest: _Part) -> float:
+    """The share of cases that an interval misses which just reaches as far as `distance`."""
+    if distance == 0:
+        return 1.0
+
+    def beyond(log_alpha: float) -> float:
+        return _reach(np.exp(log_alpha), seeds, rest) - distance
+
+    least = np.log(LEAST_P)
+    if beyond(least) <= 0:
+        return LEAST_P
+    return float(np.exp(optimize.brentq(beyond, least, 0.0)))
 
 
 def holm[T](p_values: Mapping[T, float]) -> dict[T, float]:

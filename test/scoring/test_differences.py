@@ -17,12 +17,14 @@ from aio_toolkit.scoring.differences import (
 )
 from aio_toolkit.scoring.intervals import mean_interval, ratio
 
-NAMES = ("seeds", "speakers", "residual", "all")
+NAMES = ("seeds", "speakers", "residual", "both", "all")
 # Standard deviations of seeds, of speakers in common and of one system's, and of the residual.
 SPREADS = {
     "seeds": (1.0, 1.0, 0.1, 0.5),
     "speakers": (0.02, 1.0, 1.0, 0.1),
     "residual": (0.0, 1.0, 0.0, 1.0),
+    # Where degrees of freedom of the whole would make intervals of two seeds that cover 87 %.
+    "both": (0.2, 0.3, 0.3, 0.1),
     "all": (0.1, 1.0, 0.5, 0.5),
 }
 
@@ -83,19 +85,21 @@ def slow_parts(table) -> tuple[float, float]:
 
 def slow_interval(made, signs):
     """The interval by mean squares of each system, and of the pairs; the parts have no floor."""
-    C, value, terms = len(made[0][0]), 0.0, []
-    column = np.zeros(C)
+    C = len(made[0][0])
+    column, squares, seeds, residuals = np.zeros(C), 0.0, 0.0, 0.0
     for table, sign in zip(made, signs, strict=True):
         S = len(table)
-        seeds, residual = slow_parts(table)
-        terms += [(seeds / (S * C), S - 1), (-residual / (S * C), (S - 1) * (C - 1))]
+        of_seeds, of_residual = slow_parts(table)
+        seeds += of_seeds / (S * C)
+        squares += (of_seeds / (S * C)) ** 2 / (S - 1)
+        residuals += of_residual / (S * C)
         column += sign * np.array([sum(table[s][c] for s in range(S)) / S for c in range(C)])
     value = column.sum() / C
-    terms.append((sum((x - value) ** 2 for x in column) / (C - 1) / C, C - 1))
-    variance = sum(term for term, _ in terms)
-    freedom = variance**2 / sum(term**2 / df for term, df in terms)
-    reach = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
-    return value, value - reach, value + reach, 2 * stats.t.sf(abs(value / reach), freedom)
+    clusters = sum((x - value) ** 2 for x in column) / (C - 1) / C
+    assert seeds < clusters and residuals < seeds  # as intervals without a floor need it
+    t_seeds, t_rest = stats.t.ppf(0.975, seeds**2 / squares), stats.t.ppf(0.975, C - 1)
+    reach = math.sqrt(t_seeds**2 * seeds + t_rest**2 * (clusters - residuals))
+    return value, value - reach, value + reach
 
 
 @pytest.mark.parametrize("num_seeds", [(2, 2), (3, 3), (3, 5)])
@@ -103,9 +107,24 @@ def test_intervals_are_those_of_a_slow_analysis_of_variance(num_seeds):
     first, second = tables(np.random.default_rng(3), SPREADS["all"], num_seeds, 11, shift=0.4)
     found = difference(second, first)
     want = slow_interval([second.tolist(), first.tolist()], [1, -1])
-    assert (found.value, found.lo, found.hi) == pytest.approx(want[:3])
+    assert (found.value, found.lo, found.hi) == pytest.approx(want)
     alone, want = mean(first), slow_interval([first.tolist()], [1])
-    assert (alone.value, alone.lo, alone.hi) == pytest.approx(want[:3])
+    assert (alone.value, alone.lo, alone.hi) == pytest.approx(want)
+
+
+def test_a_p_value_is_5_percent_where_the_interval_ends_at_zero():
+    first, second = tables(np.random.default_rng(6), SPREADS["all"], (3, 3), 11)
+    found = difference(second, first)
+    for end, outward in ((found.lo, -0.01), (found.hi, 0.01)):
+        assert difference(second - end, first).p == pytest.approx(0.05)
+        assert difference(second - end - outward, first).p < 0.05
+        assert difference(second - end + outward, first).p > 0.05
+
+
+def test_a_p_value_of_next_to_nothing_is_no_error():
+    first, second = tables(np.random.default_rng(6), SPREADS["all"], (3, 3), 11)
+    assert 0 < difference(second + 1e9, first).p < 1e-6
+    assert difference(second, second).p == 1.0
 
 
 def test_where_only_seeds_differ_it_is_the_test_of_welch():
@@ -142,15 +161,18 @@ def test_what_is_hard_for_both_systems_is_no_spread_of_their_difference():
 def test_the_variance_is_not_below_that_of_seeds_or_speakers():
     """A residual that goes the other way in the other seed leaves no spread of means."""
     table_SC = np.array([[1.0, -1.0, 2.0], [-1.0, 1.0, -1.7]])
-    of_seeds = stats.ttest_1samp(table_SC.mean(1), 0).confidence_interval(0.95)
-    of_speakers = stats.ttest_1samp(table_SC.mean(0), 0).confidence_interval(0.95)
+    of_seeds, of_speakers = (np.var(table_SC.mean(axis), ddof=1) for axis in (1, 0))
+    assert of_seeds / 2 > of_speakers / 3
+    want = stats.ttest_1samp(table_SC.mean(1), 0).confidence_interval(0.95)
     found = mean(table_SC)
-    spread = {np.var(table_SC.mean(axis), ddof=1) / table_SC.shape[1 - axis] for axis in (0, 1)}
-    assert max(spread) == np.var(table_SC.mean(1), ddof=1) / 2
-    assert (found.lo, found.hi) == pytest.approx((of_seeds.low, of_seeds.high))
+    assert (found.lo, found.hi) == pytest.approx((want.low, want.high))
+
+    # The same numbers, seeds and speakers exchanged.
+    t_seeds, t_rest = stats.t.ppf(0.975, [2, 1])
+    few, many = of_speakers / 3, of_seeds / 2
+    reach = math.sqrt(t_seeds**2 * few + t_rest**2 * (many - few))
     turned = mean(table_SC.T)
-    assert (turned.lo, turned.hi) == pytest.approx((of_seeds.low, of_seeds.high))
-    assert (found.lo, found.hi) != pytest.approx((of_speakers.low, of_speakers.high))
+    assert (turned.lo, turned.hi) == pytest.approx((found.value - reach, found.value + reach))
 
 
 def test_a_single_seed_or_speaker_has_no_interval():
@@ -190,10 +212,11 @@ def test_intervals_of_differences_hold_the_truth(name, num_clusters, num_seeds):
     assert share_held(experiment, 0.3) >= 0.93
 
 
+@pytest.mark.parametrize("num_seeds", [2, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_intervals_of_means_hold_the_truth(name):
+def test_intervals_of_means_hold_the_truth(name, num_seeds):
     def experiment(rng):
-        return mean(tables(rng, SPREADS[name], (3, 3), 40)[0])
+        return mean(tables(rng, SPREADS[name], (num_seeds, 2), 40)[0])
 
     assert share_held(experiment, 0.0) >= 0.93
 
