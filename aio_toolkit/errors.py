@@ -13,7 +13,7 @@ MAX_SHOWN = 10
 
 # What the system says when it is the disk or its permissions, not the program, that is at fault.
 _UNWRITABLE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS),
     # A file stands where a folder is wanted.
     *(errno.ENOTDIR, errno.EEXIST),
 )
@@ -26,7 +26,20 @@ class AioError(Exception):
     """
 
 
-def shown(names: Iterable[str], limit: int = MAX_SHOWN) -> str:
+class UnwritableError(AioError):
+    """A file that cannot be written, so that others could not be either: the disk is full."""
+
+
+def is_unwritable(error: OSError) -> bool:
+    """Whether it is the disk or its permissions that are at fault.
+
+    >>> is_unwritable(OSError(errno.ENOSPC, "No space left on device"))
+    True
+    """
+    return error.errno in _UNWRITABLE
+
+
+def shown(names: Iterable[str], limit: int = MAX_SHOWN, separator: str = ", ") -> str:
     """The first of some names, and how many there are besides, for a message.
 
     >>> shown(["a", "b", "c", "d"], limit=3)
@@ -35,7 +48,7 @@ def shown(names: Iterable[str], limit: int = MAX_SHOWN) -> str:
     'a, b'
     """
     names = list(names)
-    text = ", ".join(names[:limit])
+    text = separator.join(names[:limit])
     more = len(names) - limit
     if more <= 0:
         return text
@@ -84,7 +97,7 @@ def _stop(error: OSError) -> NoReturn:
         # Whoever read this, such as `head`, has had enough. What is left goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    if error.errno not in _UNWRITABLE:
+    if not is_unwritable(error):
         raise error
     where = f" at {error.filename}" if error.filename else ""
     remedy = "Free some space or choose another folder."

@@ -238,6 +238,16 @@ def zero_with_gradient(module: nn.Module) -> torch.Tensor:
     return zero
 
 
+def row_numbers(x: torch.Tensor) -> torch.Tensor:
+    """The number of each row, (B, 1), to pick by `x[row_numbers(i_BK), i_BK]`.
+
+    >>> x_BH, i_BK = torch.tensor([[4, 5], [6, 7]]), torch.tensor([[1, 1, 0], [0, 1, 0]])
+    >>> x_BH[row_numbers(i_BK), i_BK].tolist()
+    [[5, 5, 4], [6, 7, 6]]
+    """
+    return torch.arange(len(x), device=x.device)[:, None]
+
+
 def valid_frames(lengths_B: torch.Tensor, num_frames: int) -> torch.Tensor:
     """Boolean mask (B, T), True on the first `lengths_B[b]` frames of row b.
 

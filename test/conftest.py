@@ -41,3 +41,19 @@ def units(vocabulary, tmp_path_factory) -> Path:
     torch.manual_seed(0)
     torch.save(codec_units().state(), folder / "audio" / "codec.pt")
     return folder
+
+
+@pytest.fixture
+def silent_video(tmp_path) -> Path:
+    """A film of black pictures."""
+    import av
+    import numpy as np
+
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 32
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

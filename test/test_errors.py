@@ -39,7 +39,11 @@ def test_an_interrupt_says_how_to_go_on(capsys):
 
 
 @pytest.mark.parametrize(
-    "number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST]
+    "number",
+    [
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS),
+        *(errno.ENOTDIR, errno.EEXIST),
+    ],
 )
 def test_a_full_or_closed_disk_is_the_users_to_mend(number):
     with pytest.raises(SystemExit) as caught:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aio_toolkit.data.audio_stream import check_finite
 from aio_toolkit.data.decoder import no_samples
-from aio_toolkit.errors import AioError
+from aio_toolkit.errors import AioError, UnwritableError
 from aio_toolkit.files import atomic_path
 
 _FULL_SCALE = 2**15  # of 16-bit samples
@@ -88,7 +88,8 @@ class WavWriter:
         """Append a wave (S, C), or (S,) of one channel.
 
         Raises:
-            AioError: samples are NaN or Inf, the file grows too long, or the disk is full.
+            UnwritableError: the disk is full.
+            AioError: samples are NaN or Inf, or the file grows too long.
         """
         import soundfile
 
@@ -105,7 +106,7 @@ class WavWriter:
             self._file.write(wave_SC)
         except soundfile.LibsndfileError as error:
             remedy = "Is the disk full? Free some space, then run again."
-            raise AioError(f"cannot write {self.path} ({error}). {remedy}") from None
+            raise UnwritableError(f"cannot write {self.path} ({error}). {remedy}") from None
 
     def _to_int16(self, wave_SC: np.ndarray) -> np.ndarray:
         # Rounded here: libsndfile truncates, and 16-bit audio would not survive reading and

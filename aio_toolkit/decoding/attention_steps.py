@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from aio_toolkit.layers import row_numbers
+
 
 class AttentionSteps:
     """Log probability of hypotheses by the attention decoder.
@@ -67,7 +69,7 @@ class AttentionSteps:
             parent_BH: number of the hypothesis that is continued.
             token_BH: the token behind it.
         """
-        row_B1 = torch.arange(len(parent_BH), device=parent_BH.device)[:, None]
+        row_B1 = row_numbers(parent_BH)
         for layer in self.layers:
             layer.key_BHNLK = layer.key_BHNLK[row_B1, parent_BH]
             layer.value_BHNLK = layer.value_BHNLK[row_B1, parent_BH]

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import torch
 
+from aio_toolkit.layers import row_numbers
+
 # Candidates of a hypothesis for the next token, in beams.
 PRE_BEAM = 1.5
 
@@ -160,7 +162,7 @@ class BeamSearch:
         H, V = total_BHV.shape[1:]
         self.score_BH, place_BH = total_BHV.flatten(1).topk(min(self.rules.beam_size, H * V))
         parent_BH, token_BH = place_BH // V, place_BH % V
-        row_B1 = torch.arange(len(place_BH), device=place_BH.device)[:, None]
+        row_B1 = row_numbers(place_BH)
         ids_BHL = self.ids_BHL[row_B1, parent_BH]
         self.ids_BHL = torch.cat([ids_BHL, token_BH[..., None]], 2)
         return parent_BH, token_BH

@@ -6,6 +6,8 @@ that may have been heard.
 
 import torch
 
+from aio_toolkit.layers import row_numbers
+
 BLANK = 0
 # Log probability of a token where there is silence for certain. Finite, since sums of it are
 # subtracted from each other; its exponential is zero.
@@ -58,7 +60,7 @@ class CtcPrefixes:
 
         # A token is repeated only after a blank.
         silent_BHT = (self.blank_BHU - highest_BH1)[..., :-1].exp()
-        prob_BHT = self.prob_BTV[_rows(self.last_BH), :, self.last_BH]
+        prob_BHT = self.prob_BTV[row_numbers(self.last_BH), :, self.last_BH]
         again_BH = (silent_BHT * prob_BHT).sum(2)
         prob_BHV.scatter_(2, self.last_BH[..., None], again_BH[..., None])
 
@@ -76,7 +78,7 @@ class CtcPrefixes:
             parent_BH: number of the hypothesis that is continued.
             token_BH: the token behind it.
         """
-        row_B1 = _rows(parent_BH)
+        row_B1 = row_numbers(parent_BH)
         is_again_BH1 = (token_BH == self.last_BH[row_B1, parent_BH])[..., None]
         blank_BHU = self.blank_BHU[row_B1, parent_BH]
         before_BHU = torch.where(is_again_BH1, blank_BHU, self.all_BHU[row_B1, parent_BH])
@@ -95,7 +97,7 @@ class CtcPrefixes:
 
     def _repeats(self, token_BH: torch.Tensor) -> torch.Tensor:
         """Log probability (B, H, U) of hearing nothing but a token in the first frames."""
-        log_prob_BHT = self.log_prob_BTV[_rows(token_BH), :, token_BH]
+        log_prob_BHT = self.log_prob_BTV[row_numbers(token_BH), :, token_BH]
         return _behind(0.0, log_prob_BHT.double().cumsum(2))
 
 
@@ -127,7 +129,3 @@ def _behind(first: float, x_BHT: torch.Tensor) -> torch.Tensor:
     """The same (B, H, U) behind a value for no frame at all."""
     first_BH1 = x_BHT.new_full((*x_BHT.shape[:2], 1), first)
     return torch.cat([first_BH1, x_BHT], 2)
-
-
-def _rows(x_BH: torch.Tensor) -> torch.Tensor:
-    return torch.arange(len(x_BH), device=x_BH.device)[:, None]

@@ -2,13 +2,14 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aio_toolkit.errors import AioError, shown
+from aio_toolkit.errors import AioError, UnwritableError, is_unwritable, shown
 from aio_toolkit.files import read_json, sha256_file, write_json
 from aio_toolkit.hub.model import AT_ONCE, Model
 from aio_toolkit.progress import progress
@@ -65,6 +66,8 @@ class FileAnswers:
         """Answer audio files, the audio files of folders, and standard input, which is `-`.
 
         Raises:
+            UnwritableError: the folder cannot be written, or the disk is full; what has been
+                answered is kept.
             AioError: nothing is there to answer, two answers would have one name, or a recording
                 could not be answered; the others are.
         """
@@ -74,6 +77,8 @@ class FileAnswers:
             problem = f"the answers to task '{self.task}' are waves"
             raise AioError(f"{problem}. Give a folder for them: --out.")
         questions = [self._question(name, path) for name, path in find_files(named).items()]
+        if self.out is not None:
+            _check_writable(self.out)
         open_questions = [one for one in questions if not self._is_answered(one)]
         openers = (answerer.opener(one.source, options) for one in open_questions)
         answers = answerer.answers(openers, options, self.at_once)
@@ -87,11 +92,14 @@ class FileAnswers:
                         bar.write(f"{question.name}\t{answerer.joined(pieces, options)}")
                     else:
                         self._write(question, partial(answerer.write, pieces, options=options))
+                except UnwritableError:
+                    # No other answer could be written either.
+                    raise
                 except AioError as error:
-                    problems.append(str(error))
+                    problems.append(str(error).removesuffix("."))
         if problems:
             failed = f"{len(problems)} of {len(questions)} recordings could not be answered"
-            raise AioError(f"{failed}: {shown(problems)}")
+            raise AioError(f"{failed}: {shown(problems, separator='; ')}")
 
     def _question(self, name: str, path: Path) -> Question:
         folder = None if self.out is None else self.out / self.task / name
@@ -122,13 +130,41 @@ class FileAnswers:
         # Whoever is killed while writing leaves an answer that does not look finished.
         stamp.unlink(missing_ok=True)
         try:
-            write(question.folder)
-        except AioError:
-            # Nothing is in it that was not there before.
+            with _told_of(question.folder):
+                write(question.folder)
+                write_json(stamp, made_from)
+        except BaseException:
+            # Where nothing is in it that was not there before, it goes.
             with contextlib.suppress(OSError):
                 question.folder.rmdir()
             raise
-        write_json(stamp, made_from)
+
+
+@contextlib.contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """What cannot be written is told by the folder that it was for."""
+    try:
+        yield
+    except (UnwritableError, OSError) as error:
+        if isinstance(error, OSError) and not is_unwritable(error):
+            raise
+        cause = error.strerror if isinstance(error, OSError) else "the disk may be full"
+        raise _unwritable(folder, str(cause)) from None
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder before anything is heard, not when the first answer is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, str(error.strerror)) from None
+
+
+def _unwritable(folder: Path, cause: str) -> UnwritableError:
+    remedy = "Free some space or choose another folder (--out), then run again"
+    return UnwritableError(f"cannot write into {folder}: {cause}. {remedy}.")
 
 
 def find_files(named: Iterable[Path]) -> dict[str, Path]:

@@ -36,18 +36,6 @@ def m4a(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def silent_video(tmp_path):
-    path = tmp_path / "film.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width = stream.height = 32
-        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
 def test_both_channels_come_as_they_were_coded(m4a):
     samples_SC, rate = read_channels(str(m4a))
     assert rate == RATE

@@ -13,7 +13,7 @@ from torch import nn
 
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.codec.base import Codec
-from aio_toolkit.layers import valid_frames
+from aio_toolkit.layers import row_numbers, valid_frames
 from aio_toolkit.loss import Loss
 
 
@@ -97,8 +97,7 @@ class References:
 
     def reorder(self, order_BN: torch.Tensor) -> "References":
         """Source `order_BN[b, n]` of row b in place n."""
-        row_B = torch.arange(len(order_BN), device=order_BN.device)
-        row_B1 = row_B[:, None]
+        row_B1 = row_numbers(order_BN)
         return self._map(lambda of_rows: of_rows[row_B1, order_BN])
 
     def codes(self) -> torch.Tensor:

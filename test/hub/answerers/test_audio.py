@@ -47,7 +47,14 @@ def noise(channels: int, num_samples: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("task", ["sep", "enh", "music"])
 @pytest.mark.parametrize(
     ("rate", "channels", "num_samples"),
-    [(RATE, 1, 1), (RATE, 2, 160), (RATE, 1, 16001), (44100, 2, 30011), (8000, 1, 4001)],
+    [
+        (RATE, 1, 1),
+        (RATE, 2, 160),
+        (RATE, 1, 16001),
+        (44100, 2, 30011),
+        (8000, 1, 4001),
+        (96000, 8, 30011),
+    ],
 )
 def test_targets_and_rest_add_up_to_the_recording(model, task, rate, channels, num_samples):
     wave_CS = noise(channels, num_samples)
