@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # A message shows this many of many, so that it still fits a terminal.
 MAX_SHOWN = 10
@@ -28,6 +28,18 @@ class AioError(Exception):
 
 class UnwritableError(AioError):
     """A file that cannot be written, so that others could not be either: the disk is full."""
+
+
+class StoppedError(Exception):
+    """A signal from outside has ended the work, and the same command goes on with it."""
+
+    def __init__(self, number: int, when: str = ""):
+        """Take over the number of a signal, and where the work stood."""
+        where = f" {when}" if when else ""
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name}{where}: run the same command again to go on")
+        # What a shell says of a process that a signal ended.
+        self.status = 128 + number
 
 
 def is_unwritable(error: OSError) -> bool:
@@ -70,28 +82,32 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def _wrapped() -> None:
+        before = signal.signal(signal.SIGTERM, _stop_at)
         try:
             main()
             # Here, as nothing can be said any more when the interpreter does it.
             sys.stdout.flush()
         except AioError as error:
             sys.exit(f"error: {error}")
+        except StoppedError as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(stopped.status)
         except KeyboardInterrupt:
-            print("interrupted: run the same command again to resume", file=sys.stderr)
+            print("interrupted: run the same command again to go on", file=sys.stderr)
             sys.exit(130)
         except OSError as error:
-            _stop(error)
-        except RuntimeError as error:
-            # What torch.save says of a failed write names neither file nor cause.
-            if "inline_container" not in str(error):
-                raise
-            cause = "The disk is probably full: free some space, then run it again."
-            sys.exit(f"error: cannot write a checkpoint. {cause}")
+            _end(error)
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     return _wrapped
 
 
-def _stop(error: OSError) -> NoReturn:
+def _stop_at(number: int, frame: Any) -> NoReturn:
+    raise StoppedError(number)
+
+
+def _end(error: OSError) -> NoReturn:
     """End where the system would not write; anything else is raised again."""
     if isinstance(error, BrokenPipeError):
         # Whoever read this, such as `head`, has had enough. What is left goes nowhere.

@@ -35,6 +35,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield Path(name)
         os.chmod(name, mode_of_new(0o666))
         os.replace(name, path)
+    except OSError as error:
+        # Of a full disk the system does not say which file it is.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         Path(name).unlink(missing_ok=True)
 

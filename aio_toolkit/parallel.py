@@ -64,6 +64,16 @@ def parallel_map[T, R](
         theirs.close()
 
 
+def leave_signals_to_parent(_number: int = 0) -> None:
+    """Have a worker process, whatever its number, end when its parent does and not before.
+
+    Ctrl-C reaches every process of a terminal, and a scheduler's signal all of a job; the parent
+    answers for all.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _run_chunk[T, R](work: Callable[[T], R], chunk: Iterable[T]) -> list[R]:
     return [work(item) for item in chunk]
 
@@ -71,8 +81,7 @@ def _run_chunk[T, R](work: Callable[[T], R], chunk: Iterable[T]) -> list[R]:
 def _start_worker(parent: Connection, packages: list[str]) -> None:
     import torch
 
-    # Ctrl-C reaches every process of a terminal; the parent answers for all.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_parent()
     threading.Thread(target=_stop_with_parent, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     parts.use(packages)

@@ -65,20 +65,6 @@ def test_what_succeeds_returns_and_keeps_its_name():
     assert (main.__name__, main.__doc__) == ("main", "Do nothing.")
 
 
-@pytest.mark.skipif(
-    not os.path.exists("/dev/full"), reason="this system has no device that is always full"
-)
-def test_a_checkpoint_on_a_full_disk_is_one_line():
-    @cli
-    def main() -> None:
-        import torch
-
-        torch.save({"weights": torch.zeros(10**6)}, "/dev/full")
-
-    with pytest.raises(SystemExit, match="disk is probably full"):
-        main()
-
-
 def test_other_failures_at_run_time_are_bugs():
     with pytest.raises(RuntimeError):
         _fail(RuntimeError("shapes differ"))()
@@ -100,3 +86,24 @@ def test_a_reader_that_has_had_enough_ends_the_command_without_a_word():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+
+
+def test_a_command_that_is_told_to_end_says_how_to_go_on():
+    waits = (
+        "import time; from aio_toolkit.errors import cli\n"
+        "def main(): print('begun', flush=True); time.sleep(60)\n"
+        "cli(main)()"
+    )
+    command = [sys.executable, "-c", waits]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"begun\n"
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert err == b"stopped by SIGTERM: run the same command again to go on\n"
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_command_leaves_the_signals_of_its_process_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    cli(lambda: None)()
+    assert signal.getsignal(signal.SIGTERM) is before

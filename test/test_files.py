@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -78,3 +79,9 @@ def test_a_damaged_json_names_the_file_and_the_remedy(tmp_path, content):
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" * 100000)
     assert sha256_file(tmp_path / "a") == hashlib.sha256(b"abc" * 100000).hexdigest()
+
+
+def test_a_failed_write_is_told_by_the_file_that_it_was_for(tmp_path):
+    with pytest.raises(OSError, match="a.txt") as caught, atomic_path(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "a.txt")

@@ -1,12 +1,16 @@
 """A folder is taken for contents that depend on its stamp alone."""
 
+import errno
+import fcntl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import read_json
-from aio_toolkit.folders import STAMP, claim
+from aio_toolkit.folders import STAMP, alone_in, claim
 
 
 @pytest.fixture
@@ -52,3 +56,39 @@ def test_files_of_somebody_else_are_refused_and_stay(tmp_path):
     with pytest.raises(AioError, match="has files but no stamp.json"):
         claim(tmp_path, {"seed": 0})
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_leftovers_of_killed_runs_go_before_the_next_begins(tmp_path):
+    (tmp_path / "checkpoints" / ".tmp-folder").mkdir(parents=True)
+    for name in (".tmp-a.pt", "checkpoints/.tmp-b.ckpt", "checkpoints/.tmp-folder/.tmp-c", "d.pt"):
+        (tmp_path / name).touch()
+    with alone_in(tmp_path):
+        left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["checkpoints", "d.pt"]
+
+
+HOLDS = (
+    "import sys, time; from pathlib import Path; from aio_toolkit.folders import alone_in\n"
+    "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+)
+
+
+def test_a_folder_is_free_again_when_its_process_is_killed(tmp_path):
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "exp")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"in\n"
+        with pytest.raises(AioError, match="another run is writing"), alone_in(tmp_path / "exp"):
+            pass
+        process.kill()
+    with alone_in(tmp_path / "exp"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_without_locks_lets_everybody_in(tmp_path, monkeypatch, number):
+    def refuse(*arguments) -> None:
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone_in(tmp_path), alone_in(tmp_path):
+        pass

@@ -82,3 +82,14 @@ if __name__ == "__main__":
     parent.kill()
     # The pipe ends when the last process that writes to it has ended.
     parent.communicate(timeout=60)
+
+
+def test_a_worker_leaves_signals_to_its_parent():
+    code = (
+        "import os, signal; from aio_toolkit.parallel import leave_signals_to_parent\n"
+        "leave_signals_to_parent()\n"
+        "for name in ('SIGINT', 'SIGTERM', 'SIGUSR1'):\n"
+        "    os.kill(os.getpid(), getattr(signal, name))\n"
+        "print('alive')"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code]) == b"alive\n"

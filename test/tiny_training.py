@@ -135,7 +135,7 @@ def curve(folder: Path, name: str) -> dict[int, float]:
 
 def last_state(folder: Path) -> dict:
     """Where a run stands: its weights, moments and rates, all that the next step depends on."""
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     optimizer, schedule = checkpoint["optimizer_states"][0], checkpoint["lr_schedulers"][0]
     return {
         "step": checkpoint["global_step"],

@@ -27,8 +27,8 @@ from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.mixtures import Mixture
 from aio_toolkit.data.sources import read_input, read_wave
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import atomic_path
 from aio_toolkit.tasks import Task
+from aio_toolkit.tensor_files import read_torch, write_torch
 
 UNITS_FILE = "codec.pt"
 # Names that files of a data dir have already.
@@ -188,8 +188,7 @@ class Audio(AnswerKind):
             print(f"{folder} is finished (codec {options.codec}): nothing to do")
             return units
 
-        with atomic_path(path) as temporary:
-            torch.save(units.state(), temporary)
+        write_torch(path, units.state())
         print(f"wrote {folder} (codec {options.codec})")
         return units
 
@@ -199,8 +198,10 @@ class Audio(AnswerKind):
         path = folder / UNITS_FILE
         if not path.is_file():
             raise AioError(f"{path} does not exist. Run stage 2 (fit_units) first.")
-        # Nothing but tensors and plain values: a file of units runs no code.
-        state = torch.load(path, weights_only=True)
+        try:
+            state = read_torch(path)
+        except AioError as error:
+            raise AioError(f"{error}. Delete {folder} and run stage 2 again.") from None
         return CodecUnits.from_state(state)
 
     @override

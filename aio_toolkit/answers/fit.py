@@ -7,6 +7,7 @@ from typing import Any
 
 from aio_toolkit.config import each_of
 from aio_toolkit.data.datadir import read_data_dir
+from aio_toolkit.folders import alone_in
 from aio_toolkit.tasks import Task, group_by_output
 
 
@@ -39,17 +40,18 @@ def fit_units(config: UnitsFit.Config, data: Path, tasks: Mapping[str, Task], ou
         out: folder of the units.
 
     Raises:
-        AioError: the data dir is not valid, or units cannot be made.
+        AioError: the data dir is not valid, units cannot be made, or another run makes them.
     """
     utterances = read_data_dir(data, tasks)
     groups = group_by_output(tasks.values())
-    for output, of_kind in groups.items():
-        targets: set[str] = set()
-        for task in of_kind:
-            targets.update(task.targets)
-        # Not only utterances of these tasks: a mixture may have a transcript, which is text too.
-        answered = [u for u in utterances if targets & u.answers.keys()]
-        if answered:
-            kind = of_kind[0].kind
-            options = config.units[output]
-            kind.fit(of_kind, answered, options, out / output)
+    with alone_in(out):
+        for output, of_kind in groups.items():
+            targets: set[str] = set()
+            for task in of_kind:
+                targets.update(task.targets)
+            # Not only utterances of these tasks: mixtures may have a transcript, which is text too.
+            answered = [u for u in utterances if targets & u.answers.keys()]
+            if answered:
+                kind = of_kind[0].kind
+                options = config.units[output]
+                kind.fit(of_kind, answered, options, out / output)

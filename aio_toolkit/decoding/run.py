@@ -24,6 +24,7 @@ from aio_toolkit.decoding.read import read_batch
 from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import sha256_file
+from aio_toolkit.folders import alone_in
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
 from aio_toolkit.models.half import round_weights
 from aio_toolkit.parallel import parallel_map
@@ -120,7 +121,7 @@ def decode_data_dir(config: BatchDecoder.Config, model_dir: Path, run: DecodeRun
 
     Raises:
         AioError: the model lacks a task, codec and configuration do not go together, a recording
-            cannot be read, or the folder is not a decode folder.
+            cannot be read, or the folder is not a decode folder or another run's.
     """
     run = replace(run, device=pick_device(run.device))
     path = model_dir / MODEL
@@ -144,14 +145,14 @@ def decode_data_dir(config: BatchDecoder.Config, model_dir: Path, run: DecodeRun
         sample_rate=loaded.codec.sample_rate,
         data=digest_of(recordings),
     )
-    stamp.claim(run.out)
-
-    batches = _unfinished(_batches(utterances, config, loaded.codec.sample_rate), run.out)
-    _write(batches, _answers(batches, decoder, _Setup(config, path, kinds), run), run.out)
-    for task in chosen:
-        members = [utterance for utterance in utterances if utterance.task.name == task.name]
-        # Even if nothing was left to do: a killed run may have ended before its lists.
-        task.kind.collect(run.out / task.name, members)
+    with alone_in(run.out):
+        stamp.claim(run.out)
+        batches = _unfinished(_batches(utterances, config, loaded.codec.sample_rate), run.out)
+        _write(batches, _answers(batches, decoder, _Setup(config, path, kinds), run), run.out)
+        for task in chosen:
+            members = [utterance for utterance in utterances if utterance.task.name == task.name]
+            # Even if nothing was left to do: a killed run may have ended before its lists.
+            task.kind.collect(run.out / task.name, members)
 
 
 def _choose(

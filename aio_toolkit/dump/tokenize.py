@@ -32,6 +32,7 @@ from aio_toolkit.dump.shards import (
 from aio_toolkit.dump.split import Split
 from aio_toolkit.errors import AioError, shown
 from aio_toolkit.files import atomic_path
+from aio_toolkit.folders import alone_in
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.precision import multiplies_bfloat16
 from aio_toolkit.progress import progress
@@ -114,21 +115,21 @@ def tokenize_data_dir(
 
     Raises:
         AioError: bad audio, a codec of another rate, or the dump holds codes of another codec or
-            precision.
+            precision, or another run is at work there.
     """
     utterances = read_data_dir(split.data, split.tasks)
     if config.precision == "bfloat16":
         _warn_of_emulation(config.device)
     codec = Tokenizer(config).codec
     check_rate(codec.fingerprint, config.codec, sample_rate)
-    # Before the first code is written, so that a killed run too is told from another one.
-    claim_dump(split.dump, codec.fingerprint, config.precision)
-
     digests = {utterance.id: waves_digest(utterance) for utterance in utterances}
-    for part in Part:
-        # Codes that are there must be of the data, whether they are asked for today or not.
-        if part in parts or read_made(split.dump, part):
-            _update(part, _with_part(part, utterances), digests, (config, split.dump))
+    with alone_in(split.dump):
+        # Before the first code is written, so that a killed run too is told from another one.
+        claim_dump(split.dump, codec.fingerprint, config.precision)
+        for part in Part:
+            # Codes that are there must be of the data, whether they are asked for today or not.
+            if part in parts or read_made(split.dump, part):
+                _update(part, _with_part(part, utterances), digests, (config, split.dump))
 
 
 def check_rate(codec: CodecFingerprint, name: str, sample_rate: int) -> None:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from aio_toolkit.codec.base import CodecFingerprint
 from aio_toolkit.config import from_values, to_dict
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import atomic_path
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.models.subnetwork import shrink
 from aio_toolkit.tasks import Task, task_to_dict, tasks_from_dicts
+from aio_toolkit.tensor_files import read_torch, write_torch
 
 MODEL = "model.pt"
 # Kinds of checkpoints: what is in a file that is called as all others.
@@ -51,7 +49,7 @@ class LoadedSsl:
         content = _encoder_content(self)
         content["kind"] = SSL_ENCODER
         content["state"] = self.encoder.state_dict()
-        _save(path, content)
+        write_torch(path, content)
 
 
 def load_ssl(path: Path) -> LoadedSsl:
@@ -80,7 +78,7 @@ class LoadedAio:
 
     def save(self, path: Path) -> None:
         """Write the model, with all that is needed to make it again."""
-        _save(path, {"kind": AIO_MODEL, **self.content()})
+        write_torch(path, {"kind": AIO_MODEL, **self.content()})
 
     def content(self) -> dict[str, Any]:
         """All that is needed to make the model again: plain values, and tensors in `state`; the
@@ -185,21 +183,13 @@ def _empty_encoder(content: dict[str, Any]) -> LoadedSsl:
     return LoadedSsl(SslEncoder(config, codec.grid), codec)
 
 
-def _save(path: Path, content: dict[str, Any]) -> None:
-    # Given a path, torch writes its name into the file: equal models would differ in their bytes.
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        torch.save(content, stream)
-
-
 def _load(path: Path, kind: str, stage: int) -> dict[str, Any]:
     if not path.is_file():
         raise AioError(f"{path} does not exist. Run stage {stage} first.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises several unrelated classes for a damaged file
-        reason = str(error).splitlines()[0]
-        remedy = f"Delete it and run stage {stage} again."
-        raise AioError(f"{path} cannot be read ({reason}). {remedy}") from None
+        content = read_torch(path)
+    except AioError as error:
+        raise AioError(f"{error}. Delete it and run stage {stage} again.") from None
     if not isinstance(content, dict) or content.get("kind") != kind:
         raise AioError(
             f"{path} is not the checkpoint of an {kind}. Give the folder that stage {stage} wrote."

@@ -1,8 +1,14 @@
-"""Clipping of gradients, for all trainings alike."""
+"""Clipping and checking of gradients, for all trainings alike."""
+
+from collections.abc import Iterable
+from typing import NoReturn
 
 import lightning
+import torch
 from torch import nn
 from torch.optim import Optimizer
+
+from aio_toolkit.errors import AioError
 
 
 class ClippingModule(lightning.LightningModule):
@@ -18,10 +24,36 @@ class ClippingModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm of all gradients together, or each value."""
-        if not gradient_clip_val:
-            return
-        if gradient_clip_algorithm == "value":
-            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        """Clip the norm of all gradients together, or each value.
+
+        Raises:
+            AioError: a gradient is NaN or infinite: its step would leave no weight finite.
+        """
+        self.clip(self.parameters(), gradient_clip_val, gradient_clip_algorithm)
+
+    def clip(
+        self, parameters: Iterable[nn.Parameter], limit: float | None, algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients of some parameters; see `clip_gradients`."""
+        parameters = list(parameters)
+        if limit and algorithm != "value":
+            norm = nn.utils.clip_grad_norm_(parameters, limit)
         else:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(norm):
+            self.refuse(f"norm of the gradients is {norm.item()}")
+        if limit and algorithm == "value":
+            nn.utils.clip_grad_value_(parameters, limit)
+
+    def refuse(self, found: str) -> NoReturn:
+        """Raise AioError of what makes a step useless, with the way out."""
+        where = f"{found} at step {self.global_step}{self.whose()}"
+        raise AioError(
+            f"{where}. Lower optim.lr or set trainer.precision=32-true by --codec_args, "
+            "--ssl_args or --train_args: the changed run gets a folder of its own."
+        )
+
+    def whose(self) -> str:
+        """Words on whose gradients the step collects, where they are known."""
+        return ""

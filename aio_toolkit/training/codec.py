@@ -25,7 +25,6 @@ from aio_toolkit.codec.losses import MultiScaleMelLoss, si_sdr, snr
 from aio_toolkit.codec.usage import CodeRevival, count_codes, entropy_share
 from aio_toolkit.data.datadir import read_data_dir
 from aio_toolkit.data.digest import digest_of
-from aio_toolkit.errors import AioError
 from aio_toolkit.layers import zero_with_gradient
 from aio_toolkit.ranks import follow_first_rank
 from aio_toolkit.tasks import Task
@@ -156,7 +155,7 @@ class CodecModule(ClippingModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         for network in (self.dac, self.adversary):
-            nn.utils.clip_grad_norm_(network.parameters(), gradient_clip_val)
+            self.clip(network.parameters(), gradient_clip_val)
 
     def training_step(self, wave_BS: torch.Tensor, index: int) -> torch.Tensor:
         """The loss of a batch; quantization begins before it when its step has come."""
@@ -221,10 +220,7 @@ class CodecModule(ClippingModule):
         if self.adversary is not None and split == "train":
             loss = self._add_adversary(loss, self.adversary(estimate_BS, wave_BS))
         if not torch.isfinite(loss):
-            raise AioError(
-                f"codec loss is {loss.item()} at step {self.global_step}. "
-                "Lower optim.lr by --codec_args: the changed run gets a folder of its own."
-            )
+            self.refuse(f"codec loss is {loss.item()}")
         self.log(f"{split}/loss", loss.detach(), prog_bar=True)
         self.log(f"{split}/snr", snr_db.detach(), prog_bar=True)
         self.log(f"{split}/mel", mel.detach())

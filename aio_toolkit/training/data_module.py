@@ -27,6 +27,7 @@ from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.frames import FrameGrid
 from aio_toolkit.models.batch import Batch, collate
+from aio_toolkit.parallel import leave_signals_to_parent
 from aio_toolkit.tasks import Task, get_task
 from aio_toolkit.training.dataset import WaveDataset
 
@@ -249,6 +250,7 @@ class TaskDataModule(lightning.LightningDataModule):
                 collate, tasks=self.tasks, hop=self.grid.hop, step=FRAMES_MULTIPLE * self.grid.hop
             ),
             num_workers=num_workers,
+            worker_init_fn=leave_signals_to_parent,
             persistent_workers=num_workers > 0,
             prefetch_factor=PREFETCHED if num_workers else None,
         )

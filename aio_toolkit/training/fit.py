@@ -1,5 +1,6 @@
 """One training run: Lightning trainer, loggers, checkpoints, resumption."""
 
+import contextlib
 import difflib
 import inspect
 import logging
@@ -8,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import instantiate_class
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from aio_toolkit.errors import AioError
+from aio_toolkit.folders import alone_in
 from aio_toolkit.training.bar import TrainingBar
+from aio_toolkit.training.checkpoints import BEST, LAST, CheckpointFiles, newest
 from aio_toolkit.training.newest import NewestState
-from aio_toolkit.training.run import Run
+from aio_toolkit.training.run import Run, is_first_rank
 from aio_toolkit.training.stopwatch import Stopwatch
 
-LAST, BEST = "last.ckpt", "best.ckpt"
 # What is logged by which the best checkpoint is chosen, and whether more or less of it is better.
 LEAST_LOSS = ("val/loss", "min")
 # Optimizer steps between checkpoints.
@@ -52,30 +53,47 @@ def fit(
     Returns:
         Path of the best checkpoint, by the least `val/loss` unless the module's `best_by` says
         otherwise, or of the last where there was no validation.
+
+    Raises:
+        AioError: another run is at work in the folder or began it, its checkpoints are damaged, an
+            option of the trainer is unknown, or the last step was not made.
+        StoppedError: a signal ended the run; what it had learnt is kept.
     """
-    run.out.mkdir(parents=True, exist_ok=True)
-    settled = run.claim()
-    best_by = getattr(module, "best_by", LEAST_LOSS)
-    trainer = _make_trainer(dict(settled.trainer), run.out, best_by)
-    last = run.out / "checkpoints" / LAST
-    try:
-        resume_from = last if last.is_file() else None
-        trainer.fit(module, data, ckpt_path=resume_from, weights_only=False)
-    except SystemExit:
-        # Lightning turns Ctrl-C into a silent exit; the user is told how to go on.
-        raise KeyboardInterrupt from None
-    best = run.out / "checkpoints" / BEST
-    if best.is_file():
-        return best
-    # The run was too short for a validation.
-    trainer.save_checkpoint(last)
-    return last
+    checkpoints = run.out / "checkpoints"
+    # One rank asks for all.
+    with alone_in(run.out) if is_first_rank() else contextlib.nullcontext():
+        settled = run.settled()
+        best_by = getattr(module, "best_by", LEAST_LOSS)
+        trainer = _make_trainer(dict(settled.trainer), run.out, best_by)
+        resume_from = newest(checkpoints)
+        run.claim(settled)
+        try:
+            trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+        except SystemExit:
+            # Lightning turns Ctrl-C into a silent exit; the user is told how to go on.
+            raise KeyboardInterrupt from None
+        _check_end(trainer, settled.trainer["max_steps"])
+    best = checkpoints / BEST
+    # A short run was never validated.
+    return best if best.is_file() else checkpoints / LAST
 
 
 def load_weights(module: lightning.LightningModule, checkpoint: Path) -> None:
     """Put a checkpoint's weights into the module."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    content = CheckpointFiles().load_checkpoint(checkpoint)
     module.load_state_dict(content["state_dict"])
+
+
+def _check_end(trainer: lightning.Trainer, max_steps: int) -> None:
+    """Tell of a training that something ended before its last step."""
+    made = trainer.global_step
+    if made >= max_steps:
+        return
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        remedy = "Run it without trainer.fast_dev_run"
+        raise AioError(f"the try of {made} of {max_steps} steps went well. {remedy}.")
+    remedy = "Run the same command again to go on"
+    raise AioError(f"the training ended after {made} of {max_steps} steps. {remedy}.")
 
 
 def _make_trainer(
@@ -95,6 +113,7 @@ def _make_trainer(
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     loggers = [CSVLogger(out, name="logs"), TensorBoardLogger(out, name="tensorboard")]
     defaults = {
+        "default_root_dir": out,
         "logger": loggers,
         "num_sanity_val_steps": 0,
         "check_val_every_n_epoch": None,
@@ -102,19 +121,14 @@ def _make_trainer(
         "enable_model_summary": False,
         "gradient_clip_val": 1.0,
     }
-    return lightning.Trainer(**{**defaults, **options, "callbacks": callbacks})
+    plugins = [CheckpointFiles(), *options.pop("plugins", [])]
+    own = {"callbacks": callbacks, "plugins": plugins}
+    return lightning.Trainer(**{**defaults, **options, **own})
 
 
 def _checkpoints(out: Path, checkpoint_every: int, best_by: tuple[str, str]) -> list[Callback]:
     """Two keepers: the newest state to resume from, and the best to decode with."""
     folder = out / "checkpoints"
-    last = NewestState(
-        folder,
-        filename="last",
-        every_n_train_steps=checkpoint_every,
-        save_top_k=1,
-        enable_version_counter=False,
-    )
     monitor, mode = best_by
     best = ModelCheckpoint(
         folder,
@@ -126,7 +140,7 @@ def _checkpoints(out: Path, checkpoint_every: int, best_by: tuple[str, str]) -> 
         save_weights_only=True,
     )
     # In this order: the newest state holds which step was the best.
-    return [best, last]
+    return [best, NewestState(folder, checkpoint_every)]
 
 
 def _make_callback(spec: dict[str, Any]) -> Callback:

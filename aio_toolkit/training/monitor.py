@@ -1,13 +1,16 @@
-"""Watches every step for collapse.
+"""Watches every step for collapse and for spikes.
 
-Of routing, where experts are lost, and of representations, where frames are.
+Of routing, where experts are lost, of representations, where frames are, and of the loss.
 """
 
+import statistics
 import warnings
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import torch
 
+from aio_toolkit.errors import shown
 from aio_toolkit.moe.base import Tables
 from aio_toolkit.moe.figures import layer_figures
 
@@ -125,3 +128,34 @@ class CollapseMonitor:
                     f"the encoder is collapsing: {found}. {remedy} objective.kind.",
                     stacklevel=2,
                 )
+
+
+class SpikeMonitor:
+    """Warns of a loss that is far above those before it, with the utterances that it is of.
+
+    >>> monitor = SpikeMonitor()
+    >>> monitor.watch(step=0, loss=2.5, ids=["asr-1"])  # nothing to compare with yet
+    """
+
+    # Losses to compare with, at most and at least, and how far above them one is, in standard
+    # deviations.
+    MOST, LEAST, SPREADS = 100, 50, 8.0
+
+    def __init__(self) -> None:
+        self.before: deque[float] = deque(maxlen=self.MOST)
+
+    def watch(self, step: int, loss: float, ids: Sequence[str]) -> None:
+        """Look at the loss of one micro-batch.
+
+        Args:
+            step: its number.
+            loss: the loss.
+            ids: the utterances.
+        """
+        if len(self.before) >= self.LEAST:
+            mean, spread = statistics.fmean(self.before), statistics.stdev(self.before)
+            if loss > mean + self.SPREADS * spread:
+                usual = f"{mean:.3g} ± {spread:.3g} in the steps before"
+                found = f"the loss rose to {loss:.3g} at step {step}, after {usual}"
+                warnings.warn(f"{found} (batch with {shown(ids)})", stacklevel=2)
+        self.before.append(loss)

@@ -112,7 +112,7 @@ class MultitaskModule(TrainingModule):
         self.model.backbone.drop_seed = seed_of(self.seed, self.global_step)
         output = self.model(batch)
         for task, loss in output.losses.items():
-            self.check_finite(loss.total, batch, f"loss of task {task}")
+            self.check_finite(loss.total, f"loss of task {task}")
         total = self.weighted(output)
         # A dense model has none.
         if output.tables:

@@ -86,6 +86,7 @@ class PretrainModule(TrainingModule):
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
         """Start the clock."""
+        super().on_train_batch_start(batch, index)
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, index: int) -> None:
@@ -96,7 +97,7 @@ class PretrainModule(TrainingModule):
 
     def _step(self, split: str, batch: Batch) -> torch.Tensor:
         loss = self.model(batch.wave_BS, batch.samples_B, batch.codes_BTQ)
-        self.check_finite(loss.total, batch)
+        self.check_finite(loss.total)
         if split == "train":
             self.monitor.watch(self.global_step, loss.figures)
         num_rows = len(batch.ids)

@@ -15,8 +15,17 @@ from aio_toolkit.files import read_json, sha256_file, write_json
 from aio_toolkit.precision import multiplies_bfloat16
 
 CONFIG, MADE_FROM = "config.yaml", "made_from.json"
-# What a run may change when it goes on: the hardware that it happens to be on does not define it.
-HARDWARE = ("accelerator", "devices", "enable_progress_bar")
+CHECKPOINTS = "checkpoints"
+# What does not define a run, so that it may change when the run goes on: the hardware that it
+# happens to be on, how it is watched, and what ends it early.
+INCIDENTAL = {
+    "trainer": (
+        *("accelerator", "devices", "num_nodes"),
+        *("enable_progress_bar", "log_every_n_steps", "profiler", "limit_val_batches"),
+        *("checkpoint_every", "max_time", "fast_dev_run"),
+    ),
+    "data": ("num_workers", "dev_seconds"),
+}
 
 
 class RunConfig(Protocol):
@@ -56,35 +65,39 @@ class Run[C: RunConfig]:
         Raises:
             AioError: another run wrote it.
         """
-        if not (self.out / product).is_file():
+        path = self.out / product
+        if not path.is_file():
             return False
-        self.claim()
-        say(f"{self.out / product} is finished: nothing to do")
+        self.settled()
+        before = self._begun_steps()
+        if before < _steps(self.config):
+            kept = path.with_stem(f"{path.stem}_of_{before}_steps")
+            if is_first_rank():
+                path.replace(kept)
+            say(f"{path} of {before} steps is kept as {kept}: the run goes on")
+            return False
+        say(f"{path} is finished: nothing to do")
         return True
 
-    def claim(self) -> C:
-        """Keep the run's configuration, and what it is made from, in its folder.
+    def settled(self) -> C:
+        """The configuration, with a precision in the place of `auto`.
 
-        The precision `auto` is settled when a run begins and kept from then on: resumed on another
-        machine, the run would else change its precision in silence.
-
-        Returns:
-            The configuration, with a precision in the place of `auto`.
+        It is settled when a run begins and kept from then on: resumed on another machine, the run
+        would else change its precision in silence.
 
         Raises:
             AioError: another configuration began the folder, or what it was made from has changed.
         """
         path = self.out / CONFIG
-        if not path.is_file():
-            settled = _settle_precision(self.config, None)
-            if is_first_rank():
-                write_json(self.out / MADE_FROM, dict(self.made_from))
-                # Last: it says that the folder is taken.
-                save_config(settled, path)
-            return settled
+        if not path.is_file() or not self._has_learnt():
+            return _settle_precision(self.config, None)
         begun = load_config(type(self.config), path)
         settled = _settle_precision(self.config, begun.trainer.get("precision"))
-        difference = _difference(_comparable(begun), _comparable(settled))
+        old, new = _comparable(begun), _comparable(settled)
+        if _steps(begun) < _steps(settled):
+            # Who trains for longer goes on with what has been learnt.
+            old["trainer"]["max_steps"] = _steps(settled)
+        difference = _difference(old, new)
         if difference:
             raise AioError(
                 f"{self.out} was begun with another configuration ({difference}). Give the change "
@@ -98,6 +111,15 @@ class Run[C: RunConfig]:
             raise AioError(f"{problem}. {remedy}.")
         return settled
 
+    def claim(self, settled: C) -> None:
+        """Keep a settled configuration, and what the run is made from, in the run's folder."""
+        if self._has_learnt() and self._begun_steps() < _steps(settled):
+            say(f"{self.out} goes on to {_steps(settled)} steps, at the rates of so long a run")
+        if is_first_rank():
+            write_json(self.out / MADE_FROM, dict(self.made_from))
+            # Last: it says that the folder is taken.
+            save_config(settled, self.out / CONFIG)
+
     def differs(self) -> str:
         """What tells the run from the one that its folder describes; empty for nothing."""
         begun = load_config(type(self.config), self.out / CONFIG)
@@ -106,6 +128,14 @@ class Run[C: RunConfig]:
         if precision and config.trainer.get("precision") == "auto":
             config = _with_precision(config, precision)
         return _difference(_comparable(begun), _comparable(config)) or self._changed()
+
+    def _has_learnt(self) -> bool:
+        """Whether there is anything to be lost: a run that failed before has taken no folder."""
+        products = [*self.out.glob("*.pt"), *self.out.glob("*.safetensors")]
+        return any((self.out / CHECKPOINTS).glob("*.ckpt")) or bool(products)
+
+    def _begun_steps(self) -> int:
+        return _steps(load_config(type(self.config), self.out / CONFIG))
 
     def _changed(self) -> str:
         """What the run learns from that is not what it was."""
@@ -178,10 +208,14 @@ def _is_on_gpu(accelerator: str) -> bool:
 def _comparable(config: RunConfig) -> dict[str, Any]:
     """What defines a run."""
     values = to_dict(config)
-    trainer = dict(values["trainer"])
-    for key in HARDWARE:
-        trainer.pop(key, None)
-    return {**values, "trainer": trainer}
+    for section, keys in INCIDENTAL.items():
+        options = values.get(section, {})
+        values[section] = {key: value for key, value in options.items() if key not in keys}
+    return values
+
+
+def _steps(config: RunConfig) -> int:
+    return config.trainer.get("max_steps", 0)
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:

@@ -74,9 +74,10 @@ set -- ${expanded[@]+"${expanded[@]}"}
 template=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$template/../../utils/parse_options.sh"
 
-# The running stage, and the file that keeps a copy of its messages.
+# The running stage, the file that keeps a copy of its messages, and the process that is at work.
 current=
 log=
+command=
 
 fail() {
     current=
@@ -97,12 +98,35 @@ need() {
 # logged FILE COMMAND...: run the command and keep a copy of what it says. FILE is beside folders that the command
 # may clear, not in them.
 logged() {
+    local keeper status=0
     log=$1
     shift
     mkdir -p "$(dirname "$log")"
     echo "# $(date '+%F %T') $*" >>"$log"
-    "$@" 2>&1 | tee -a "$log"
+    # In the background, where this shell hears signals at once and hands them on. What keeps the copy outlives them:
+    # the last words are how to go on.
+    exec 3> >(trap '' INT TERM && exec tee -a "$log")
+    keeper=$!
+    "$@" >&3 2>&1 3>&- &
+    command=$!
+    exec 3>&-
+    wait "$command" || status=$?
+    # A signal ends the waiting, and the command some time later.
+    while kill -0 "$command" 2>/dev/null; do wait "$command" || status=$?; done
+    command=
+    wait "$keeper" || true
+    [ $status -eq 0 ] || exit $status
 }
+
+# Ctrl-C and `kill` are for the command that runs, and for what it runs where it is a script: a line on how to go on is
+# its last.
+hand_on() {
+    [ -n "$command" ] || exit 143
+    # A script's processes first: without it nobody would know of them.
+    kill -TERM $(ps -A -o ppid= -o pid= | awk -v parent="$command" '$1 == parent { print $2 }') "$command" \
+        2>/dev/null || true
+}
+trap hand_on INT TERM
 
 # begin STAGE TITLE READS WRITES: true if the stage is to run; says what it does.
 begin() {
@@ -237,11 +261,11 @@ if begin 4 "AIO training" "${adapt_config:-$train_config} $dumpdir/$train_set $d
     need 2 "$dumpdir"/{"$train_set","$dev_set"}/codec.json "$units"
     need 3 "$ssl_exp/model.pt"
     if [ -n "$adapt_config" ]; then
-        command=(adapt --config "$adapt_config")
+        training=(adapt --config "$adapt_config")
     else
-        command=(train_aio --config "$train_config" --ssl "$ssl_exp")
+        training=(train_aio --config "$train_config" --ssl "$ssl_exp")
     fi
-    logged "$aio_exp/train_aio.log" "$python" -m "aio_toolkit.bin.${command[0]}" "${command[@]:1}" "${common[@]}" \
+    logged "$aio_exp/train_aio.log" "$python" -m "aio_toolkit.bin.${training[0]}" "${training[@]:1}" "${common[@]}" \
         "${corpus[@]}" --units "$units" --out "$aio_exp" --set "${trainer[@]}" $train_args
     end
 fi

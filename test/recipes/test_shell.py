@@ -5,8 +5,10 @@ import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -411,6 +413,56 @@ def test_a_failing_command_stops_the_recipe_and_is_reported(recipe: Path) -> Non
     assert "stage 1: stopped" in result.stderr
     assert "exp/data.log" in result.stderr
     assert "stage 2" not in result.stdout
+
+
+# What waits to be told to end, as a process of a recipe; it says so, and then is gone.
+WAITS = (
+    "#!/bin/bash\n"
+    "trap 'sleep 0.3; echo said last; exit 143' TERM\n"
+    "echo $$ > pid\n"
+    "while :; do sleep 0.05; done\n"
+)
+
+
+def whose_command_waits(recipe: Path, *, in_script: bool) -> subprocess.Popen[str]:
+    """Stage 1, at work for ever: in data.sh or in what it runs."""
+    waits = recipe / "waits.sh"
+    waits.write_text(WAITS, encoding="utf-8")
+    waits.chmod(0o755)
+    called = "./waits.sh; echo came back" if in_script else "exec ./waits.sh"
+    (recipe / "local/data.sh").write_text(f"#!/bin/bash\n{called}\n", encoding="utf-8")
+    process = subprocess.Popen(
+        ["bash", "../TEMPLATE/aio.sh"],
+        cwd=recipe,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (recipe / "pid").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("in_script", [False, True])
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT), (os.killpg, signal.SIGTERM)],
+)
+def test_what_ends_a_recipe_ends_its_command_whose_last_words_are_kept(
+    recipe: Path, send, number: int, in_script: bool
+) -> None:
+    with whose_command_waits(recipe, in_script=in_script) as process:
+        send(process.pid, number)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "said last" in out and "came back" not in out
+    assert "said last" in (recipe / "exp/data.log").read_text(encoding="utf-8")
+    assert "stage 1: stopped" in err
+    # Whoever has ended may wait for somebody to ask.
+    state = Path("/proc", (recipe / "pid").read_text().strip(), "stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
 # bin/

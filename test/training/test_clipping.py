@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from aio_toolkit.errors import AioError
 from aio_toolkit.training.clipping import ClippingModule
 from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.optim import Optim
@@ -68,3 +69,13 @@ def test_a_fused_optimizer_is_clipped_in_mixed_precision(algorithm):
     trainer.fit(module, DataLoader([0, 0], batch_size=None))
     assert 7.0 in module.seen
     assert any(seen == pytest.approx(0.5, rel=1e-5) for seen in module.seen)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("options", [(None, None), (1.0, "norm"), (1.0, "value")])
+def test_a_gradient_that_is_not_a_number_ends_the_run_before_its_step(value, options):
+    module = TrainingModule(nn.Linear(3, 1, bias=False), Optim.Config())
+    module.ids = ["asr-7"]
+    module.model.weight.grad = torch.tensor([[1.0, value, 0.0]])
+    with pytest.raises(AioError, match=r"norm of the gradients is .* at step 0 \(batch with asr-7"):
+        module.configure_gradient_clipping(torch.optim.SGD(module.parameters()), *options)

@@ -1,6 +1,7 @@
 """One training run, of a model that counts: what it keeps, resumes from, clips and refuses."""
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from aio_toolkit.errors import AioError
+from aio_toolkit.folders import alone_in
 from aio_toolkit.training import fit
+from aio_toolkit.training.clipping import ClippingModule
 from aio_toolkit.training.run import Run
 
 
@@ -29,14 +32,22 @@ class Counter(lightning.LightningModule):
     Its gradient is `-slope`, its rate 2.
     """
 
-    def __init__(self, losses: Sequence[float], slope: float = 0.5, dies_in: int | None = None):
+    def __init__(
+        self,
+        losses: Sequence[float],
+        slope: float = 0.5,
+        dies_in: int | None = None,
+        takes: float = 0.0,
+    ):
         super().__init__()
+        self.takes = takes
         self.weight = nn.Parameter(torch.zeros(()))
         self.losses, self.slope, self.dies_in = losses, slope, dies_in
 
     def training_step(self, batch, index):
         if self.global_step + 1 == self.dies_in:
             raise RuntimeError("killed")
+        time.sleep(self.takes)
         return -self.slope * self.weight
 
     def validation_step(self, batch, index):
@@ -84,7 +95,7 @@ def test_the_weights_with_the_least_validation_loss_are_kept(tmp_path, losses, b
 @quiet
 def test_the_newest_weights_are_kept_to_go_on_from(tmp_path):
     count(tmp_path, Counter([3, 1, 2]))
-    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 3
     assert last["state_dict"]["weight"] == 3
 
@@ -95,7 +106,7 @@ def test_a_resumed_run_still_knows_the_best_before_it(tmp_path):
     with pytest.raises(RuntimeError):
         count(tmp_path, Counter(losses, dies_in=4))
     assert count(tmp_path, Counter(losses)) == 2
-    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["state_dict"]["weight"] == 4
 
 
@@ -158,3 +169,73 @@ def test_a_callback_that_cannot_be_made_is_named(tmp_path, spec):
 def test_a_run_without_an_end_is_refused(tmp_path, options):
     with pytest.raises(AioError, match=r"'trainer\.max_steps' has no value"):
         count(tmp_path, Counter([1.0]), **options)
+
+
+@quiet
+@pytest.mark.parametrize("damaged", [b"", b"half of a checkpoint"])
+def test_a_damaged_state_costs_the_steps_since_the_one_before(tmp_path, capsys, damaged):
+    losses = [4, 3, 2, 1]
+    with pytest.raises(RuntimeError):
+        count(tmp_path, Counter(losses, dies_in=4))
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(damaged)
+    assert count(tmp_path, Counter(losses)) == 4
+    assert "the run goes on from" in capsys.readouterr().out
+
+
+@quiet
+def test_time_that_is_over_leaves_a_run_that_goes_on(tmp_path):
+    """Each call has the time for itself."""
+    losses, over = [4, 3, 2, 1], {"max_time": {"seconds": 0.3}, "checkpoint_every": 100}
+    for step in (1, 2, 3):
+        with pytest.raises(AioError, match=rf"^the training ended after {step} of 4 steps\. Run"):
+            count(tmp_path, Counter(losses, takes=0.4), **over)
+    assert count(tmp_path, Counter(losses, takes=0.4), **over) == 4
+
+
+@quiet
+def test_a_try_is_no_training(tmp_path):
+    with pytest.raises(AioError, match=r"^the try of 1 of 3 steps went well\. Run it without"):
+        count(tmp_path, Counter([3, 2, 1]), fast_dev_run=True)
+    assert not (tmp_path / "checkpoints").exists()
+    assert count(tmp_path, Counter([3, 2, 1])) == 3
+
+
+@quiet
+@pytest.mark.parametrize("val_check_interval", [1, 5])
+def test_a_finished_run_goes_on_to_more_steps(tmp_path, capsys, val_check_interval):
+    options = {"val_check_interval": val_check_interval, "checkpoint_every": 100}
+    assert count(tmp_path, Counter([4, 3, 2]), **options) == 3
+    assert count(tmp_path, Counter([4, 3, 2, 1, 0]), **options) == 5
+    assert f"{tmp_path} goes on to 5 steps" in capsys.readouterr().out
+    with pytest.raises(AioError, match=r"trainer\.max_steps: 5 there, 4 now"):
+        count(tmp_path, Counter([4, 3, 2, 1]), **options)
+
+
+@quiet
+def test_a_run_that_fails_before_it_has_learnt_anything_takes_no_folder(tmp_path):
+    with pytest.raises(RuntimeError):
+        count(tmp_path, Counter([1, 2], dies_in=1), gradient_clip_val=0.5)
+    assert count(tmp_path, Counter([2, 1])) == 2
+    with pytest.raises(AioError, match="begun with another configuration"):
+        count(tmp_path, Counter([2, 1]), gradient_clip_val=0.5)
+
+
+@quiet
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    with alone_in(tmp_path), pytest.raises(AioError, match=f"another run .* {tmp_path}"):
+        count(tmp_path, Counter([1]))
+    assert count(tmp_path, Counter([1])) == 1
+
+
+@quiet
+def test_a_gradient_that_is_not_a_number_costs_that_step_alone(tmp_path):
+    class Nan(Counter, ClippingModule):
+        def on_before_optimizer_step(self, optimizer):
+            if self.global_step == 2:
+                self.weight.grad.fill_(float("nan"))
+
+    with pytest.raises(AioError, match="norm of the gradients is nan at step 2"):
+        count(tmp_path, Nan([4, 3, 2, 1]))
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["state_dict"]["weight"] == 2
+    assert count(tmp_path, Counter([4, 3, 2, 1])) == 4

@@ -41,7 +41,7 @@ def command(root: Path, stage: str, out: str, options: list[str], *more: str) ->
 
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:
     """What was learnt: the statistics of batch norm are those of the first rank's batches."""
-    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     counted = ("running_mean", "running_var", "num_batches_tracked")
     return {name: x for name, x in last["state_dict"].items() if not name.endswith(counted)}
 

@@ -1,5 +1,7 @@
 """What the modules of stages 3 and 4 share: their optimizer, their checks, their log."""
 
+import re
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +10,9 @@ from tiny import tiny_batch
 from tiny_training import recorded
 from torch import nn
 
-from aio_toolkit.errors import AioError
+from aio_toolkit.errors import AioError, shown
 from aio_toolkit.training.module import TrainingModule
+from aio_toolkit.training.monitor import SpikeMonitor
 from aio_toolkit.training.optim import Optim
 
 
@@ -30,15 +33,33 @@ def test_all_parameters_that_train_are_optimized_over_the_steps_of_the_run():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_loss_that_is_not_a_number_names_utterances_step_and_remedy(value):
-    message = (
-        rf"the loss is {value} at step 0 \(batch with asr-0, asr-1, sep-2, sep-3, ...\).*optim.lr"
-    )
-    with pytest.raises(AioError, match=message):
-        make().check_finite(torch.tensor(value), tiny_batch(), "the loss")
+    module = make()
+    module.trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=2)
+    ids = tiny_batch().ids
+    for index in (1, 2, 3):
+        module.on_train_batch_start(tiny_batch(), index)
+    assert module.ids == [*ids, *ids]
+    whose = re.escape(f"(batch with {shown(module.ids)})")
+    with pytest.raises(AioError, match=rf"the loss is {value} at step 0 {whose}\. Lower optim.lr"):
+        module.check_finite(torch.tensor(value), "the loss")
 
 
 def test_any_other_loss_passes():
-    make().check_finite(torch.tensor(1e30), tiny_batch())
+    make().check_finite(torch.tensor(1e30))
+
+
+def test_a_loss_far_above_those_before_is_told_with_its_utterances():
+    module = make()
+    recorded(module)
+    module.ids = ["asr-1", "sep-2"]
+    losses = [-3.0 + 0.1 * (step % 2) for step in range(SpikeMonitor.LEAST)]
+    with warnings.catch_warnings(action="error"):
+        for loss in [99.0, *losses]:
+            module.log_loss("train", torch.tensor(loss), batch_size=2)
+            module.log_loss("val", torch.tensor(99.0), batch_size=2)
+    module.spikes.before.popleft()
+    with pytest.warns(UserWarning, match=r"rose to -2\.1 at step 0, .*\(batch with asr-1, sep-2\)"):
+        module.log_loss("train", torch.tensor(-2.1), batch_size=2)
 
 
 def test_figures_are_logged_under_the_name_of_their_split():

@@ -181,7 +181,7 @@ def test_the_best_weights_are_those_of_the_validation_that_scores_most(root, uni
     scores = iter([0.0, 2.0, 1.0, -1.0])
     monkeypatch.setattr(DevScore, "close", lambda self: next(scores))
     train(root, units, "best", BOTH, "optim.lr=0", "trainer.val_check_interval=2")
-    best = torch.load(root / "best" / "checkpoints" / "best.ckpt", weights_only=False)
+    best = torch.load(root / "best" / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["global_step"] == 4
 
 

@@ -107,6 +107,7 @@ def test_a_loss_that_is_not_a_number_names_its_task_and_its_utterances():
     module = stub()
     recorded(module)
     module.model.losses["sep"].data.fill_(float("nan"))
+    module.on_train_batch_start(tiny_batch(), 0)
     message = r"loss of task sep is nan at step 0 \(batch with asr-0, asr-1"
     with pytest.raises(AioError, match=message):
         module.training_step(tiny_batch(), 0)

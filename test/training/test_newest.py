@@ -1,5 +1,8 @@
 """When the newest state is written: every so many steps, after a validation where one is due."""
 
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -8,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from aio_toolkit.errors import StoppedError
 from aio_toolkit.training.newest import NewestState
 
 
@@ -24,7 +28,7 @@ class Log(lightning.Callback):
 class Noted(NewestState):
     """Notes what it writes."""
 
-    events: list[str]
+    events: list[str] = []
 
     def _save_checkpoint(self, trainer, filepath: str) -> None:
         self.events.append(f"wrote {trainer.global_step}")
@@ -48,23 +52,25 @@ class Still(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
 
-def events_of(folder: Path, every: int, **options) -> list[str]:
+def events_of(
+    folder: Path, every: int, more: Sequence[lightning.Callback] = (), **options
+) -> list[str]:
     """What happens in a run of four optimizer steps, without the steps themselves."""
-    keeper = Noted(folder, filename="last", every_n_train_steps=every, save_top_k=1)
-    keeper.events = []
+    keeper = Noted(folder, every)
+    Noted.events = []
     quiet = ("logger", "enable_progress_bar", "enable_model_summary")
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=4,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        callbacks=[Log(keeper.events), keeper],
+        callbacks=[Log(Noted.events), keeper, *more],
         **dict.fromkeys(quiet, False),
         **options,
     )
     batches = 4 * options.get("accumulate_grad_batches", 1)
     trainer.fit(Still(), DataLoader(torch.zeros(batches, 1)), DataLoader(torch.zeros(1, 1)))
-    return keeper.events
+    return Noted.events
 
 
 WROTE = [f"wrote {step}" for step in (1, 2, 3, 4)]
@@ -93,4 +99,51 @@ def test_each_state_is_written_once_and_after_its_validation(tmp_path, options, 
 
 def test_states_between_are_not_written(tmp_path):
     found = events_of(tmp_path, every=3, val_check_interval=2)
-    assert found == ["validated 2", "wrote 3", "validated 4"]
+    assert found == ["validated 2", "wrote 3", "validated 4", "wrote 4"]
+
+
+class Asks(lightning.Callback):
+    """Sends this process a signal at the start of a step, as often as told."""
+
+    def __init__(self, number: int, batch: int, times: int = 1):
+        self.number, self.batch, self.times = number, batch, times
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if batch_idx == self.batch:
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "batch", "step", "end"),
+    [
+        (signal.SIGTERM, {}, 1, 2, ["wrote 2"]),
+        (signal.SIGUSR1, {}, 2, 3, ["wrote 3"]),
+        # After the validation that is due.
+        (signal.SIGUSR1, {"val_check_interval": 2}, 1, 2, ["validated 2", "wrote 2"]),
+        # In the middle of a step: at its end.
+        (signal.SIGTERM, {"accumulate_grad_batches": 2}, 2, 2, ["wrote 2"]),
+    ],
+)
+def test_a_signal_ends_the_run_behind_the_step_whose_state_is_written(
+    tmp_path, number, options, batch, step, end
+):
+    before = signal.getsignal(number)
+    asks = Asks(number, batch)
+    with pytest.raises(StoppedError, match=f"^stopped by {number.name} after step {step} of 4"):
+        events_of(tmp_path, every=100, more=[asks], **({"val_check_interval": 100} | options))
+    assert Noted.events[-len(end) :] == end
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == step
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_in_the_last_step_changes_nothing(tmp_path):
+    events = events_of(tmp_path, every=100, more=[Asks(signal.SIGTERM, 3)], val_check_interval=100)
+    assert events == ["wrote 4"]
+
+
+def test_who_asks_twice_is_not_kept_waiting(tmp_path):
+    asks = Asks(signal.SIGTERM, 1, times=2)
+    with pytest.raises(StoppedError, match="^stopped by SIGTERM: run the same command again"):
+        events_of(tmp_path, every=100, more=[asks], val_check_interval=100)
+    assert not (tmp_path / "last.ckpt").exists()

@@ -187,13 +187,13 @@ def test_kill_9_in_the_middle_loses_nothing_before_the_last_checkpoint(tmp_path)
     process.wait()
     assert last.is_file()
     assert not model.exists()
-    reached = torch.load(last, weights_only=False)["global_step"]
+    reached = torch.load(last, weights_only=True)["global_step"]
 
     options = {"cwd": tmp_path, "env": environment, "timeout": 300}
     again = subprocess.run(command, capture_output=True, text=True, **options)
     assert again.returncode == 0, again.stderr
     assert model.is_file()
-    assert torch.load(last, weights_only=False)["global_step"] == 150
+    assert torch.load(last, weights_only=True)["global_step"] == 150
     rows = csv.DictReader(sorted((tmp_path / "exp" / "logs").glob("*/metrics.csv"))[-1].open())
     assert min(int(row["step"]) for row in rows if row.get("train/loss")) >= reached
 

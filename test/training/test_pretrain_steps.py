@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -80,6 +81,7 @@ def test_the_teacher_follows_once_an_optimizer_step_and_after_it(accumulate):
 
 def test_speed_is_audio_over_time(monkeypatch):
     module, batch = ssl_module(tiny_ssl()), tiny_batch()
+    module.trainer = SimpleNamespace(accumulate_grad_batches=1)
     figures, clock = recorded(module), iter([100.0, 100.25])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     module.on_train_batch_start(batch, 0)

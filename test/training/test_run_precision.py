@@ -24,7 +24,12 @@ def claim(out: Path, precision: str | None, **trainer: Any) -> str | None:
     options = {"max_steps": 4, **trainer}
     if precision is not None:
         options["precision"] = precision
-    return Run(RunConfig(trainer=options), out).claim().trainer.get("precision")
+    run = Run(RunConfig(trainer=options), out)
+    settled = run.settled()
+    run.claim(settled)
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (out / "checkpoints" / "last.ckpt").touch()
+    return settled.trainer.get("precision")
 
 
 def stored(out: Path) -> str:
