@@ -42,5 +42,5 @@ format: setup  ## format the code and fix what can be fixed automatically
 	@$(PYTHON_OF_VENV) -m ruff check --fix .
 
 clean:  ## remove caches and what the demo made; the environment stays
-	@rm -rf egs/mini_aio/{corpus,data,dump,exp} .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	@rm -rf egs/mini_aio/{corpus,data,dump,exp}{,_small,_full} .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	@find aio_toolkit test tools egs utils -path tools/venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

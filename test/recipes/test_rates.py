@@ -23,26 +23,18 @@ OFFICIAL = {
     "dac-24khz": (24000, [2, 4, 5, 8], 32),
     "dac-44khz": (44100, [2, 4, 8, 8], 9),
 }
+FEW = (
+    "trainer.max_steps=2 trainer.val_check_interval=2 data.dev_seconds=8 "
+    "data.seconds.asr=3 data.seconds.st=0 data.seconds.sep=3 data.seconds.sound=0 "
+    "data.seconds.music=0"
+)
 SMALL = {
+    "small": "true",
     "local_data_opts": "--scale 0.01",
-    "vocab_size": "60",
-    "codec_args": "trainer.max_steps=8 quantize_from=4 fitting_batches=2 "
-    "trainer.val_check_interval=4 trainer.checkpoint_every=4 dev_crops=8 batch_size=4 "
-    "model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
-    "model.n_codebooks=2",
-    "ssl_args": "trainer.max_steps=2 trainer.val_check_interval=2 trainer.checkpoint_every=2 "
-    "model.encoder.transformer.width=32 model.encoder.transformer.ffn_width=32 "
-    "model.encoder.transformer.num_layers=1 data.dev_seconds=8 "
-    "data.seconds.asr=3 data.seconds.st=0 data.seconds.sep=3 data.seconds.sound=0 "
-    "data.seconds.music=0",
-    "train_args": "trainer.max_steps=2 trainer.val_check_interval=2 trainer.checkpoint_every=2 "
-    "model.backbone.width=32 model.backbone.ffn_width=32 model.backbone.num_layers=2 "
-    "model.heads.text.ffn_width=32 model.heads.audio.width=32 "
-    "model.backbone.moe.feed_forward.experts.feed_forward.ffn_width=16 data.dev_seconds=8 "
+    **{f"{name}dir": name for name in ("data", "dump", "exp")},
+    "ssl_args": FEW,
     # Codes of sources too, so that every stage meets the codec.
-    "model.heads.audio.paths.classes.weight=0.3 "
-    "data.seconds.asr=3 data.seconds.st=0 data.seconds.sep=3 data.seconds.sound=0 "
-    "data.seconds.music=0",
+    "train_args": f"{FEW} model.heads.audio.paths.classes.weight=0.3",
     "decode_args": "decoders.text.beam_size=1 batch_seconds=8",
     "decode_tasks": "enh",
     "tag": "small",

@@ -11,23 +11,11 @@ import pytest
 from aio_toolkit.scoring.results import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
-# The real configurations, cut to seconds.
+# The real configurations, cut to seconds, in the folders that they always have.
 SMALL = {
+    "small": "true",
     "local_data_opts": "--scale 0.01",
-    "vocab_size": "60",
-    "codec": "",
-    "codec_args": "trainer.max_steps=12 quantize_from=6 fitting_batches=4 "
-    "trainer.val_check_interval=6 trainer.checkpoint_every=4 dev_crops=12 batch_size=6 "
-    "model.encoder_dim=4 model.decoder_dim=32 model.latent_dim=16 model.codebook_size=32 "
-    "model.n_codebooks=2",
-    "ssl_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 "
-    "model.encoder.transformer.width=32 model.encoder.transformer.ffn_width=32 "
-    "model.encoder.transformer.num_layers=1",
-    "train_args": "trainer.max_steps=6 trainer.val_check_interval=3 trainer.checkpoint_every=2 "
-    "model.backbone.width=32 model.backbone.ffn_width=32 model.backbone.num_layers=2 "
-    "model.heads.text.ffn_width=32 model.heads.audio.width=32 "
-    "model.backbone.moe.feed_forward.experts.feed_forward.ffn_width=16",
-    "decode_args": "decoders.text.beam_size=2",
+    **{f"{name}dir": name for name in ("data", "dump", "exp")},
     "tag": "small",
 }
 

@@ -1,11 +1,9 @@
 """One training run, of a model that counts: what it keeps, resumes from, clips and refuses."""
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -129,46 +127,6 @@ def test_a_run_that_was_never_validated_ends_with_its_last_weights(tmp_path):
 def test_gradients_are_clipped_to_one_unless_told_otherwise(tmp_path, options, norm):
     moved = count(tmp_path, Counter([1.0], slope=7.0), **options)
     assert moved == pytest.approx(2 * norm, rel=1e-5)
-
-
-class Witness(lightning.Callback):
-    """A user's callback."""
-
-    seen: list[tuple[str, int]] = []
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def on_train_end(self, trainer, pl_module) -> None:
-        self.seen.append((self.name, trainer.global_step))
-
-
-@quiet
-def test_callbacks_of_the_configuration_are_called(tmp_path, monkeypatch):
-    monkeypatch.setattr(Witness, "seen", [])
-    monkeypatch.setitem(sys.modules, "of_the_user", SimpleNamespace(Witness=Witness))
-    spec = {"class_path": "of_the_user.Witness", "init_args": {"name": "mine"}}
-    count(tmp_path, Counter([1.0, 1.0]), callbacks=[spec])
-    assert Witness.seen == [("mine", 2)]
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"class_path": "of.nobody.Witness"},
-        {"class_path": "lightning.pytorch.callbacks.Nonesuch"},
-        {"class_path": "lightning.pytorch.callbacks.Timer", "init_args": {"wrong": 1}},
-    ],
-)
-def test_a_callback_that_cannot_be_made_is_named(tmp_path, spec):
-    with pytest.raises(AioError, match=f"cannot make {spec['class_path']}"):
-        count(tmp_path, Counter([1.0]), callbacks=[spec])
-
-
-@pytest.mark.parametrize("options", [{"max_steps": 0}, {"max_steps": -1}])
-def test_a_run_without_an_end_is_refused(tmp_path, options):
-    with pytest.raises(AioError, match=r"'trainer\.max_steps' has no value"):
-        count(tmp_path, Counter([1.0]), **options)
 
 
 @quiet
