@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aio_toolkit.data.mixing.base import MixtureDraw
 from aio_toolkit.data.sampler import (
@@ -17,7 +15,6 @@ from aio_toolkit.data.sampler import (
     Material,
     Schedule,
     TaskBatchSampler,
-    fixed_batches,
 )
 from aio_toolkit.errors import AioError
 
@@ -74,26 +71,17 @@ def test_every_batch_holds_every_task_within_its_budget():
             assert len(frames) == 1 or len(frames) * max(frames) <= budget
 
 
-def passes(task: str, num_batches: int) -> list[list[int]]:
-    """The whole passes over a task's utterances, each in the order that they come in."""
-    size = TASKS.count(task)
-    batches = indices_of(sampler(num_batches))
-    seen = [index for batch in batches for index in batch if TASKS[index] == task]
-    return [seen[first : first + size] for first in range(0, len(seen) - size + 1, size)]
-
-
 @pytest.mark.parametrize("task", ["a", "b", "c"])
-def test_every_utterance_comes_once_in_every_pass_over_its_task(task):
+def test_every_utterance_comes_as_often_as_any_other_and_never_twice_in_a_batch(task):
     members = [index for index, of in enumerate(TASKS) if of == task]
-    found = passes(task, 200)
-    assert len(found) > 10
-    assert all(sorted(order) == members for order in found)
-
-
-@pytest.mark.parametrize("task", ["a", "b"])
-def test_every_pass_has_another_order(task):
-    found = passes(task, 200)
-    assert len({tuple(order) for order in found}) == len(found)
+    counts = Counter()
+    for batch in indices_of(sampler(400)):
+        found = [index for index in batch if index in members]
+        assert len(found) == len(set(found))
+        counts.update(found)
+    assert counts.keys() == set(members)
+    mean = counts.total() / len(members)
+    assert all(abs(count - mean) <= 0.05 * mean + 1 for count in counts.values())
 
 
 # A task of many utterances, whose batches hold nine of them on average.
@@ -154,25 +142,6 @@ def test_a_task_without_utterances_is_named():
         TaskBatchSampler(whole(TASKS, FRAMES), {"a": 10, "z": 10}, Schedule(1, seed=0))
 
 
-UTTERANCE = st.tuples(st.sampled_from("ab"), st.integers(1, 50))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(UTTERANCE, min_size=1, max_size=40), st.integers(1, 120))
-def test_fixed_batches_hold_every_utterance_once_and_one_task_each(utterances, budget):
-    tasks, frames = zip(*utterances, strict=True)
-    batches = fixed_batches(tasks, frames, budget)
-    assert Counter(itertools.chain(*batches)) == Counter(range(len(tasks)))
-    for batch in batches:
-        assert len({tasks[index] for index in batch}) == 1
-        assert len(batch) == 1 or len(batch) * max(frames[index] for index in batch) <= budget
-
-
-def test_fixed_batches_start_with_the_longest_of_each_task():
-    tasks, frames = ["b", "a", "b", "a", "a"], [30, 10, 50, 40, 20]
-    assert fixed_batches(tasks, frames, 80) == [[3, 4], [1], [2], [0]]
-
-
 # --- stretches and mixtures ---
 
 
@@ -200,6 +169,48 @@ def test_stretches_start_on_the_grid_anywhere_and_equally_often():
     expected = len(draws) / 8
     assert all(abs(count - expected) < 4 * expected**0.5 for count in counts.values())
     assert {draw.num_samples for draw in draws} == {1000}
+
+
+def rows_of_two_tasks(rule: dict | None = None, num_batches: int = 48) -> list[list[Draw]]:
+    """Sentences of 500 to 2,000 samples; what can be cut has up to 1,500, and little is as short."""
+    sentences = np.random.default_rng(2).integers(500, 2001, 200).tolist()
+    lengths = [*sentences, *[5000] * 50, *[400] * 5]
+    material = Material(["s"] * 200 + ["a"] * 55, lengths, {"a": 1500}, 100, rule or {})
+    budgets = {"a": 9000, "s": 6000}
+    return list(TaskBatchSampler(material, budgets, Schedule(num_batches, seed=0)))
+
+
+def test_short_meets_short_and_what_can_be_cut_is_no_longer_than_what_cannot():
+    longest, audio = [], []
+    for batch in rows_of_two_tasks():
+        sentences = [draw for draw in batch if draw.index < 200]
+        cut = [draw for draw in batch if draw.index >= 200]
+        longest.append(max(draw.num_samples for draw in sentences))
+        limit = min(1500, -(-longest[-1] // 100) * 100)
+        assert {draw.num_samples for draw in cut} <= {limit, 400}
+        audio.append(len(cut) * limit)
+        assert all(draw.start % 100 == 0 for draw in cut)
+        assert all(draw.start + draw.num_samples <= 5000 for draw in cut if draw.num_samples > 400)
+    # As much audio in every batch, however long its rows are.
+    assert all(abs(samples - 9000) <= 750 for samples in audio)
+    assert min(longest) < 700 and max(longest) > 1800
+
+
+def test_what_is_short_is_padded_little():
+    """Rows of 400 samples stand in the batches of the shortest rows."""
+    for batch in rows_of_two_tasks():
+        short = [draw for draw in batch if draw.num_samples == 400]
+        assert not short or max(draw.num_samples for draw in batch) < 1200
+
+
+def test_mixtures_that_stand_for_no_utterance_are_as_long_as_the_others_of_their_batch():
+    material = Material(["s"] * 40, [*range(500, 900, 10)], {"a": 700}, 100, {"a": Rule(1.0)})
+    sampler = TaskBatchSampler(material, {"a": 4200, "s": 2000}, Schedule(20, seed=0))
+    for batch in sampler:
+        longest = max(draw.num_samples for draw in batch if draw.index != NO_UTTERANCE)
+        mixed = [draw.num_samples for draw in batch if draw.index == NO_UTTERANCE]
+        wanted = min(700, -(-longest // 100) * 100)
+        assert mixed == [wanted] * round(4200 / wanted)
 
 
 def test_what_is_no_longer_than_a_stretch_stays_whole():
