@@ -2,10 +2,10 @@ SHELL := /usr/bin/env bash
 PYTHON_OF_VENV := tools/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-page test-all mutants bench lint format clean
+.PHONY: help setup demo test test-page test-kills test-all mutants bench lint format clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 setup:  ## make the environment in tools/venv (about 6 GB; does nothing when it is up to date)
 	@tools/setup_env.sh
@@ -21,7 +21,10 @@ test-page: setup  ## test the page of `aio-toolkit demo`, in chromium where the 
 	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-demo.txt -r tools/requirements-browser.txt
 	@$(PYTHON_OF_VENV) -m pytest test/hub/test_page.py test/hub/test_server.py test/hub/test_page_in_browser.py
 
-test-all: lint test-page  ## lint, all tests, and whether the tests notice broken code; an hour or two
+test-kills: setup  ## kill stages of a small mini_aio at random and compare what they end with; half an hour
+	@PYTHONPATH=. $(PYTHON_OF_VENV) utils/kill_test.py
+
+test-all: lint test-page test-kills  ## lint, all tests, and whether the tests notice broken code; an hour or two
 	@$(PYTHON_OF_VENV) -m pytest
 	@$(PYTHON_OF_VENV) utils/mutants.py
 
