@@ -67,6 +67,7 @@ class Material:
         num_samples: the length of each utterance.
         longest: samples of the longest example, by task; tasks that are not named stay whole.
         hop: samples of a frame.
+        multiple: frames of a batch are padded to a multiple of this.
         rules: how mixtures of a task are made, by task.
         speeds: how much faster whole utterances of a task may be played, by task.
 
@@ -79,6 +80,7 @@ class Material:
     num_samples: Sequence[int]
     longest: Mapping[str, int]
     hop: int
+    multiple: int = 1
     rules: Mapping[str, Rule] = field(default_factory=dict)
     speeds: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
@@ -227,6 +229,7 @@ class TaskBatchSampler(Sampler[list[Draw]]):
     def _groups(self, task: str, passes: Iterator[list[int]]) -> Iterator[_Group]:
         """As many utterances of similar length as a batch has room for, endlessly."""
         budget = self.samples_per_batch[task]
+        slowest = min(self.material.speeds.get(task, [1.0]))
         for order in passes:
             lengths = {index: self._length(task, index) for index in order}
             mean_length = sum(lengths.values()) / len(lengths)
@@ -234,7 +237,7 @@ class TaskBatchSampler(Sampler[list[Draw]]):
             for window in itertools.batched(order, max(1, int(self.WINDOW * budget / mean_length))):
                 in_turn = sorted(window, key=lengths.__getitem__)
                 for group in cut_by_padded_size(in_turn, lengths, budget):
-                    yield _Group(task, group, lengths[group[-1]])
+                    yield _Group(task, group, changed_length(lengths[group[-1]], slowest))
 
     def _share_out(self, task: str, order: Iterator[int], limits: Sequence[int]) -> list[_Group]:
         """Examples of a task for the batches of a window, the shortest for the first.
@@ -244,8 +247,9 @@ class TaskBatchSampler(Sampler[list[Draw]]):
             order: its utterances.
             limits: samples of the longest row of each batch, ascending.
         """
-        hop = self.material.hop
-        most = [min(self.material.longest[task], -(-limit // hop) * hop) for limit in limits]
+        # What would be padding is filled.
+        step = self.material.hop * self.material.multiple
+        most = [min(self.material.longest[task], -(-limit // step) * step) for limit in limits]
         counts = [max(1, round(self.samples_per_batch[task] / samples)) for samples in most]
         drawn = list(itertools.islice(order, sum(counts)))
         in_turn = iter(sorted(drawn, key=partial(self._length, task)))

@@ -221,6 +221,7 @@ class TaskDataModule(lightning.LightningDataModule):
             num_samples=[utterance.num_samples for utterance in train.utterances],
             longest=self.config.longest(filter(train.can_be_cut, train.tasks), self.grid),
             hop=self.grid.hop,
+            multiple=FRAMES_MULTIPLE,
             rules=train.rules,
             speeds=self._speeds(),
         )

@@ -172,10 +172,10 @@ def test_stretches_start_on_the_grid_anywhere_and_equally_often():
 
 
 def rows_of_two_tasks(rule: dict | None = None, num_batches: int = 48) -> list[list[Draw]]:
-    """Sentences of 500 to 2,000 samples; what can be cut has up to 1,500, and little is as short."""
+    """Sentences of 500 to 2,000 samples; what can be cut is 1,500 long, and some of it 400."""
     sentences = np.random.default_rng(2).integers(500, 2001, 200).tolist()
     lengths = [*sentences, *[5000] * 50, *[400] * 5]
-    material = Material(["s"] * 200 + ["a"] * 55, lengths, {"a": 1500}, 100, rule or {})
+    material = Material(["s"] * 200 + ["a"] * 55, lengths, {"a": 1500}, 100, rules=rule or {})
     budgets = {"a": 9000, "s": 6000}
     return list(TaskBatchSampler(material, budgets, Schedule(num_batches, seed=0)))
 
@@ -196,6 +196,12 @@ def test_short_meets_short_and_what_can_be_cut_is_no_longer_than_what_cannot():
     assert min(longest) < 700 and max(longest) > 1800
 
 
+def test_what_can_be_cut_fills_what_batches_are_padded_to():
+    material = Material(["s"] * 9 + ["a"] * 9, [530] * 9 + [5000] * 9, {"a": 1500}, 100, multiple=4)
+    (batch,) = TaskBatchSampler(material, {"a": 4000, "s": 530}, Schedule(1, seed=0))
+    assert [draw.num_samples for draw in batch] == [800] * 5 + [530]
+
+
 def test_what_is_short_is_padded_little():
     """Rows of 400 samples stand in the batches of the shortest rows."""
     for batch in rows_of_two_tasks():
@@ -204,7 +210,7 @@ def test_what_is_short_is_padded_little():
 
 
 def test_mixtures_that_stand_for_no_utterance_are_as_long_as_the_others_of_their_batch():
-    material = Material(["s"] * 40, [*range(500, 900, 10)], {"a": 700}, 100, {"a": Rule(1.0)})
+    material = Material(["s"] * 40, [*range(500, 900, 10)], {"a": 700}, 100, rules={"a": Rule(1.0)})
     sampler = TaskBatchSampler(material, {"a": 4200, "s": 2000}, Schedule(20, seed=0))
     for batch in sampler:
         longest = max(draw.num_samples for draw in batch if draw.index != NO_UTTERANCE)
@@ -220,7 +226,7 @@ def test_what_is_no_longer_than_a_stretch_stays_whole():
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_share_of_a_rule_is_that_of_mixtures(share):
-    draws = rows(Material(["a"] * 7, [1700] * 7, {"a": 1000}, 100, {"a": Rule(share)}), 200)
+    draws = rows(Material(["a"] * 7, [1700] * 7, {"a": 1000}, 100, rules={"a": Rule(share)}), 200)
     mixed = [draw for draw in draws if draw.mixture is not None]
     assert len(mixed) / len(draws) == pytest.approx(share, abs=0.045)
     assert all((draw.index, draw.start) == (NO_UTTERANCE, 0) for draw in mixed)
@@ -229,7 +235,7 @@ def test_the_share_of_a_rule_is_that_of_mixtures(share):
 
 def test_a_mixture_is_as_long_as_the_row_that_it_stands_for():
     lengths = [300, 500, 800]
-    with_rule = rows(Material(["a"] * 3, lengths, {"a": 600}, 100, {"a": Rule(1.0)}))
+    with_rule = rows(Material(["a"] * 3, lengths, {"a": 600}, 100, rules={"a": Rule(1.0)}))
     without = rows(Material(["a"] * 3, lengths, {"a": 600}, 100))
     assert [d.num_samples for d in with_rule] == [d.num_samples for d in without]
     assert all(draw.mixture.num_samples == draw.num_samples for draw in with_rule)
@@ -238,7 +244,9 @@ def test_a_mixture_is_as_long_as_the_row_that_it_stands_for():
 def test_a_rule_changes_nothing_but_the_rows_of_its_own_task():
     tasks, lengths, budget = ["a", "b"] * 5, [900] * 10, {"a": 2000, "b": 2000}
     with_rule, without = (
-        TaskBatchSampler(Material(tasks, lengths, {}, 100, rules), budget, Schedule(20, seed=0))
+        TaskBatchSampler(
+            Material(tasks, lengths, {}, 100, rules=rules), budget, Schedule(20, seed=0)
+        )
         for rules in ({"a": Rule(1.0)}, {})
     )
     for one, other in zip(with_rule, without, strict=True):
@@ -246,7 +254,7 @@ def test_a_rule_changes_nothing_but_the_rows_of_its_own_task():
 
 
 def test_a_task_of_mixtures_alone_fills_its_budget():
-    material = Material([], [], {"a": 1000}, 100, {"a": Rule(0.5)})
+    material = Material([], [], {"a": 1000}, 100, rules={"a": Rule(0.5)})
     draws = rows(material, num_batches=3)
     assert [(draw.batch, draw.row) for draw in draws] == [
         (b, r) for b in range(3) for r in range(5)
@@ -256,11 +264,11 @@ def test_a_task_of_mixtures_alone_fills_its_budget():
 
 def test_a_task_of_mixtures_alone_needs_a_length():
     with pytest.raises(AioError, match="no utterance whose length.*Set data.segment_seconds"):
-        rows(Material([], [], {}, 100, {"a": Rule(1.0)}))
+        rows(Material([], [], {}, 100, rules={"a": Rule(1.0)}))
 
 
 def test_rows_are_drawn_by_seed_batch_and_row():
-    material = Material(["a"] * 7, [9000] * 7, {"a": 1000}, 100, {"a": Rule(0.5)})
+    material = Material(["a"] * 7, [9000] * 7, {"a": 1000}, 100, rules={"a": Rule(0.5)})
     peaks = [d.mixture.peak for s in (0, 1) for d in rows(material, seed=s) if d.mixture]
     assert len(set(peaks)) == len(peaks)
 
