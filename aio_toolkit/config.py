@@ -39,6 +39,9 @@ __all__ = [
     "to_dict",
 ]
 
+# YAML's own mark of a document's end: a file without it was cut off.
+END = "...\n"
+
 
 def load_config[T](schema: type[T], path: Path | str | None, overrides: Sequence[str] = ()) -> T:
     """Read a YAML file into an instance of the dataclass `schema`.
@@ -111,8 +114,9 @@ def save_config(config: Any, path: Path | str) -> None:
     ...     load_config(Choice, Path(folder, "config.yaml")).kind
     'conformer'
     """
+    text = OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
     with atomic_path(path) as temporary:
-        OmegaConf.save(OmegaConf.create(to_dict(config)), temporary)
+        temporary.write_text(text + END, encoding="utf-8")
 
 
 def to_dict(config: Any) -> Any:

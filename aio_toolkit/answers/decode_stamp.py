@@ -45,12 +45,13 @@ class DecodeStamp:
             AioError: it is missing, damaged or of another version.
         """
         path = folder / STAMP
-        content = read_json(path)
+        remedy = "Run stage 5 (decoding) again."
         try:
-            stamp = cls(**content)
+            stamp = cls(**read_json(path))
             stamp.options_of("")
+        except AioError as error:
+            raise AioError(f"{str(error).partition('. ')[0]}. {remedy}") from None
         except (AttributeError, KeyError, TypeError):
-            remedy = "Run stage 5 (decoding) again."
             raise AioError(f"{path} is of another version of the toolkit. {remedy}") from None
         return stamp
 
@@ -75,12 +76,14 @@ class DecodeStamp:
         if there and not path.is_file():
             problem = f"{folder} has files but no {STAMP}, so stage 5 did not make it"
             raise AioError(f"{problem}. Move it away, or choose another folder.")
-        if there and read_json(path) == content:
-            return
-
         if there:
-            reason = "by another model or configuration, or of other recordings"
-            print(f"{folder} was made {reason}: decoding anew")
+            try:
+                if read_json(path) == content:
+                    return
+                reason = "was made by another model or configuration, or of other recordings"
+            except AioError:
+                reason = f"has a damaged {STAMP}"
+            print(f"{folder} {reason}: decoding anew")
         for entry in there:
             if entry.is_dir():
                 shutil.rmtree(entry)

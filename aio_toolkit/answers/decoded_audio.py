@@ -1,7 +1,8 @@
 """Decoded waves of a task on disk.
 
 An output (plain, filtered, ...) has a folder with `wav/<id>_<target>.wav`, and `<target>.scp` lists
-the waves of all utterances. `done/<id>` says that all waves of an utterance are there.
+the waves of all utterances. `done/<id>` says that all waves of an utterance are there, and lists
+them with their sizes.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import torch
 from aio_toolkit.answers.lists import read_list, write_list
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.wav_writer import Subtype, write_wav
+from aio_toolkit.errors import AioError
+from aio_toolkit.files import read_json, write_json
 
 WAVES_FOLDER, FLAGS_FOLDER = "wav", "done"
 
@@ -35,21 +38,25 @@ class DecodedAudio:
 
 def write_waves(folder: Path, utterance: Utterance, answer: DecodedAudio) -> None:
     """Write all waves of an utterance, then say so."""
+    written = {}
     for output, waves in answer.outputs.items():
         for target, wave_S in waves.items():
             path = _wave_path(folder / output, utterance, target)
             # Floats: the codec may overshoot full scale, and clipping would be scored as the
             # model's error.
             write_wav(path, wave_S.numpy(), answer.sample_rate, subtype=Subtype.float_32)
+            written[str(path.relative_to(folder))] = path.stat().st_size
     # Last: a killed process leaves an utterance without its flag.
-    flag = _flag(folder, utterance)
-    flag.parent.mkdir(parents=True, exist_ok=True)
-    flag.touch()
+    write_json(_flag(folder, utterance), written)
 
 
 def has_all_waves(folder: Path, utterance: Utterance) -> bool:
-    """Whether all waves of an utterance are written."""
-    return _flag(folder, utterance).is_file()
+    """Whether all waves of an utterance are written, and are as long as they were."""
+    try:
+        written = read_json(_flag(folder, utterance))
+        return all((folder / name).stat().st_size == size for name, size in written.items())
+    except (AioError, OSError):
+        return False
 
 
 def list_waves(folder: Path, utterances: Sequence[Utterance]) -> None:

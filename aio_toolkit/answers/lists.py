@@ -28,7 +28,7 @@ def read_list(path: Path) -> dict[str, str]:
     """Read `id value` lines in any order; the value may be empty.
 
     Raises:
-        AioError: the file is missing or not UTF-8.
+        AioError: the file is missing, cut off or not UTF-8.
     """
     try:
         content = path.read_text(encoding="utf-8")
@@ -37,9 +37,12 @@ def read_list(path: Path) -> dict[str, str]:
     except UnicodeDecodeError as error:
         reason = f"{error.reason} at byte {error.start}"
         raise AioError(f"{path} is not UTF-8 ({reason}). Convert it.") from None
+    if content and not content.endswith("\n"):
+        raise AioError(f"{path} is cut off. Run stage 5 (decoding) again.")
 
     table = {}
-    for line in content.splitlines():
+    # By line feeds alone: a sentence may hold what Python takes for other ends of lines.
+    for line in content.split("\n"):
         if line.strip():
             key, *value = line.strip().split(maxsplit=1)
             table[key] = "".join(value)
@@ -50,6 +53,18 @@ def write_text(path: Path, text: str) -> None:
     """Write a text and a line feed, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def is_whole_text(path: Path) -> bool:
+    """Whether a file that `write_text` wrote is there, up to its end.
+
+    >>> is_whole_text(Path("asr/nowhere"))
+    False
+    """
+    try:
+        return path.read_text(encoding="utf-8").endswith("\n")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
 
 
 def check_complete(path: Path, lacking: Iterable[str]) -> None:

@@ -10,7 +10,13 @@ import numpy as np
 import torch
 
 from aio_toolkit.answers.base import AnswerKind, TargetReader, TargetSource, Units
-from aio_toolkit.answers.lists import check_complete, read_list, write_list, write_text
+from aio_toolkit.answers.lists import (
+    check_complete,
+    is_whole_text,
+    read_list,
+    write_list,
+    write_text,
+)
 from aio_toolkit.answers.padding import pad_arrays
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.spans import Span
@@ -196,8 +202,8 @@ class Text(AnswerKind):
 
     @override
     def is_finished(self, folder: Path, utterance: Utterance) -> bool:
-        """Whether that file is there."""
-        return _sentence_path(folder, utterance).is_file()
+        """Whether that file is there, and whole."""
+        return is_whole_text(_sentence_path(folder, utterance))
 
     @override
     def collect(self, folder: Path, utterances: Sequence[Utterance]) -> None:

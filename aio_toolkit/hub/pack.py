@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 from aio_toolkit import parts
+from aio_toolkit.answers.decode_stamp import STAMP, DecodeStamp
 from aio_toolkit.codec.base import ARCHITECTURE, check_same, load_codec
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import TEMPORARY_PREFIX, mode_of_new
+from aio_toolkit.files import TEMPORARY_PREFIX, mode_of_new, sha256_file
 from aio_toolkit.hub.card import About, card_of
 from aio_toolkit.hub.checksums import (
     CARD,
@@ -42,12 +43,13 @@ def pack_model(
         half: write the weights as float16, half the size.
 
     Raises:
-        AioError: there is no model, the codec is another one, something else is at `out`, or what
-            was packed cannot be loaded.
+        AioError: there is no model, the codec or the results are those of another one, something
+            else is at `out`, or what was packed cannot be loaded.
     """
     if out.exists() and not (out / CHECKSUMS).is_file():
         raise AioError(f"{out} is there and is no pack. Choose another folder.")
     loaded = load_aio(model / MODEL)
+    _check_results(model / MODEL, about)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside `out`, as a rename across file systems would be a copy.
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=TEMPORARY_PREFIX))
@@ -61,6 +63,16 @@ def pack_model(
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_results(model: Path, about: About) -> None:
+    """Refuse scores that a model had before it was trained for longer, or anew."""
+    for path in about.results:
+        folder = path if path.is_dir() else path.parent
+        # Whoever moves results away from their answers answers for them.
+        if (folder / STAMP).is_file() and DecodeStamp.read(folder).model != sha256_file(model):
+            remedy = "Run stages 5 and 6 again"
+            raise AioError(f"{path} has the scores of another model than {model}. {remedy}.")
 
 
 def _write(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from aio_toolkit.config import load_config, save_config, to_dict
+from aio_toolkit.config import END, load_config, save_config, to_dict
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import read_json, sha256_file, write_json
 from aio_toolkit.precision import multiplies_bfloat16
@@ -88,10 +88,9 @@ class Run[C: RunConfig]:
         Raises:
             AioError: another configuration began the folder, or what it was made from has changed.
         """
-        path = self.out / CONFIG
-        if not path.is_file() or not self._has_learnt():
+        if not self._has_learnt():
             return _settle_precision(self.config, None)
-        begun = load_config(type(self.config), path)
+        begun = self._begun()
         settled = _settle_precision(self.config, begun.trainer.get("precision"))
         old, new = _comparable(begun), _comparable(settled)
         if _steps(begun) < _steps(settled):
@@ -108,7 +107,8 @@ class Run[C: RunConfig]:
         if changed:
             problem = f"{self.out} was begun before {changed} changed"
             remedy = f"Delete {self.out} to train anew, or keep it and give another --expdir"
-            raise AioError(f"{problem}. {remedy}.")
+            damage = "A file that should not have changed is damaged: delete it and make it again"
+            raise AioError(f"{problem}. {remedy}. {damage}.")
         return settled
 
     def claim(self, settled: C) -> None:
@@ -122,7 +122,7 @@ class Run[C: RunConfig]:
 
     def differs(self) -> str:
         """What tells the run from the one that its folder describes; empty for nothing."""
-        begun = load_config(type(self.config), self.out / CONFIG)
+        begun = self._begun()
         precision = begun.trainer.get("precision")
         config = self.config
         if precision and config.trainer.get("precision") == "auto":
@@ -134,8 +134,21 @@ class Run[C: RunConfig]:
         products = [*self.out.glob("*.pt"), *self.out.glob("*.safetensors")]
         return any((self.out / CHECKPOINTS).glob("*.ckpt")) or bool(products)
 
+    def _begun(self) -> C:
+        """The configuration that the folder was begun with."""
+        path = self.out / CONFIG
+        try:
+            if not path.is_file() or not path.read_bytes().endswith(END.encode()):
+                raise AioError(f"{path} is missing or cut off.")
+            read_json(self.out / MADE_FROM)
+            return load_config(type(self.config), path)
+        except AioError as error:
+            reason = str(error).partition(". ")[0].rstrip(".")
+            remedy = f"Put it back, or delete {self.out} to train anew"
+            raise AioError(f"{reason}: how the run was begun is not known. {remedy}.") from None
+
     def _begun_steps(self) -> int:
-        return _steps(load_config(type(self.config), self.out / CONFIG))
+        return _steps(self._begun())
 
     def _changed(self) -> str:
         """What the run learns from that is not what it was."""

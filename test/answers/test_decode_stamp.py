@@ -46,6 +46,17 @@ def test_answers_of_another_origin_are_removed_with_their_scores(claimed, capsys
     assert message in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", ["", '{"config": {"decod'])
+def test_a_damaged_stamp_is_told_and_stage_5_mends_it(claimed, capsys, content):
+    (claimed / "decode.json").write_text(content)
+    with pytest.raises(AioError, match=r"decode\.json is not valid JSON.*\. Run stage 5"):
+        DecodeStamp.read(claimed)
+    STAMP.claim(claimed)
+    assert f"{claimed} has a damaged decode.json: decoding anew" in capsys.readouterr().out
+    assert names(claimed) == ["decode.json"]
+    assert DecodeStamp.read(claimed) == STAMP
+
+
 def test_a_folder_that_was_cleared_in_part_is_cleared_again(claimed, monkeypatch):
     def killed(path) -> None:
         raise KeyboardInterrupt

@@ -1,5 +1,7 @@
 """Decoded waves on disk."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,8 @@ def test_an_utterance_is_finished_once_all_of_its_waves_are_there(tmp_path, monk
     def killed_at_the_last(path, *rest, **options) -> None:
         if len(written) == 3:
             raise KeyboardInterrupt
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
         written.append(path)
 
     with monkeypatch.context() as patch:
@@ -63,6 +67,22 @@ def test_an_utterance_is_finished_once_all_of_its_waves_are_there(tmp_path, monk
     write_waves(tmp_path, utterance(0), answer())
     assert has_all_waves(tmp_path, utterance(0))
     assert not has_all_waves(tmp_path, utterance(1))
+
+
+def cut(path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+@pytest.mark.parametrize("name", ["wiener/wav/sep-0_spk2.wav", "done/sep-0"])
+def test_an_utterance_whose_wave_is_lost_or_cut_is_not_finished(tmp_path, name, damage):
+    for number in (0, 1):
+        write_waves(tmp_path, utterance(number), answer())
+    damage(tmp_path / name)
+    assert not has_all_waves(tmp_path, utterance(0))
+    assert has_all_waves(tmp_path, utterance(1))
+    write_waves(tmp_path, utterance(0), answer())
+    assert has_all_waves(tmp_path, utterance(0))
 
 
 def test_waves_are_found_by_output_and_target(tmp_path):

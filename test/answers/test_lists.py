@@ -2,7 +2,13 @@
 
 import pytest
 
-from aio_toolkit.answers.lists import check_complete, read_list, write_list, write_text
+from aio_toolkit.answers.lists import (
+    check_complete,
+    is_whole_text,
+    read_list,
+    write_list,
+    write_text,
+)
 from aio_toolkit.errors import AioError
 
 
@@ -31,6 +37,28 @@ def test_text_in_another_encoding_is_named_with_its_byte(tmp_path):
     (tmp_path / "text").write_bytes("asr-0 caf\u00e9\n".encode("latin1"))
     with pytest.raises(AioError, match="text is not UTF-8 .* at byte 9"):
         read_list(tmp_path / "text")
+
+
+def test_a_list_that_is_cut_off_is_told(tmp_path):
+    write_list(tmp_path / "text", {"asr-0": "good morning"})
+    content = (tmp_path / "text").read_bytes()
+    (tmp_path / "text").write_bytes(content[:-4])
+    with pytest.raises(AioError, match=r"text is cut off\. Run stage 5"):
+        read_list(tmp_path / "text")
+
+
+@pytest.mark.parametrize("odd", ["\u0085", "\u2028", "\x0b", "\x1c"])
+def test_a_sentence_with_an_odd_end_of_line_is_one_sentence(tmp_path, odd):
+    write_list(tmp_path / "text", {"asr-0": f"good{odd}morning", "asr-1": "x"})
+    assert read_list(tmp_path / "text") == {"asr-0": f"good{odd}morning", "asr-1": "x"}
+
+
+@pytest.mark.parametrize("content", [b"", b"half a sen", b"\xd7\xff\n"])
+def test_a_text_that_is_not_whole_is_known(tmp_path, content):
+    write_text(tmp_path / "a.txt", "")
+    assert is_whole_text(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes(content)
+    assert not is_whole_text(tmp_path / "a.txt")
 
 
 def test_missing_utterances_are_listed_up_to_ten_in_order(tmp_path):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tiny import CODEC, RATE, TASKS, named, save_tiny, tiny_model, units_of
 
 import aio_toolkit
+from aio_toolkit.answers.decode_stamp import DecodeStamp
 from aio_toolkit.codec.base import load_codec
 from aio_toolkit.codec.dac import Dac
 from aio_toolkit.codec.dac_model import build_dac, save_dac
@@ -199,3 +200,13 @@ def test_packing_twice_gives_the_same_bytes(model_folder, packed, tmp_path):
     assert (tmp_path / "again/checksums.json").read_text() == (
         packed / "checksums.json"
     ).read_text()
+
+
+def test_scores_of_another_model_do_not_go_along(model_folder, tmp_path):
+    """As those of a model that has been trained for longer since."""
+    decoded = tmp_path / "decode"
+    DecodeStamp({"decoders": {}}, "0a1b", RATE, "2c").claim(decoded)
+    about = About("tiny", results=[decoded / "results.json"])
+    with pytest.raises(AioError, match="results.json has the scores of another model than .*again"):
+        pack_model(model_folder, tmp_path / "pack", about)
+    assert not (tmp_path / "pack").exists()

@@ -1,6 +1,8 @@
 """What defines a run is kept in its folder, and told from what defines another."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from tiny import SSL_OVERRIDES
@@ -135,3 +137,31 @@ def test_contents_are_told_file_by_file(tmp_path):
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(AioError, match="model.pt does not exist"):
         contents(tmp_path / "model.pt")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40] + bytes(range(200, 240)) + b"...\n")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "made_from.json"])
+@pytest.mark.parametrize("damage", [cut, empty, spoil, Path.unlink])
+def test_a_folder_that_cannot_say_how_it_was_begun_is_told(tmp_path, name, damage):
+    run = Run(config(), tmp_path, {"data/train": "1a"})
+    claim(run)
+    damage(tmp_path / name)
+    message = rf"{name}.*how the run was begun is not known\. Put it back, or delete {tmp_path} to"
+    with pytest.raises(AioError, match=message) as caught:
+        run.settled()
+    assert "\n" not in str(caught.value)
+    # Deleting it is a way out.
+    shutil.rmtree(tmp_path)
+    claim(run)
+    run.settled()
