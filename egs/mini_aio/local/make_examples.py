@@ -1,0 +1,49 @@
+"""Make a data dir of the first recording of each task of another one, references included."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import soundfile
+
+from aio_toolkit.data.datadir import Utterance, read_data_dir, write_data_dir
+from aio_toolkit.errors import cli
+from aio_toolkit.tasks import load_tasks
+
+
+@cli
+def main() -> None:
+    """Write audio and lists into one folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data/test"))
+    parser.add_argument("--tasks_config", type=Path, default=Path("conf/tasks.yaml"))
+    parser.add_argument("--out", type=Path, default=Path("examples"))
+    args = parser.parse_args()
+
+    tasks = load_tasks(args.tasks_config)
+    first: dict[str, Utterance] = {}
+    for utterance in read_data_dir(args.data, tasks):
+        first.setdefault(utterance.task.name, utterance)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_data_dir(args.out, [moved(utterance, args.out) for utterance in first.values()], tasks)
+
+
+def moved(utterance: Utterance, folder: Path) -> Utterance:
+    """The same utterance, its audio being in a folder."""
+    answers = dict(utterance.answers)
+    for target, wave in utterance.answers.items():
+        if wave in utterance.waves.values():
+            answers[target] = compressed(wave, folder)
+    return dataclasses.replace(utterance, wav=compressed(utterance.wav, folder), answers=answers)
+
+
+def compressed(wave: str, folder: Path) -> str:
+    """Write a wave of 16 bits, whose path this is, as FLAC, which loses nothing of it."""
+    samples_S, rate = soundfile.read(wave, dtype="int16")
+    path = folder / Path(wave).with_suffix(".flac").name
+    soundfile.write(path, samples_S, rate)
+    return str(path)
+
+
+if __name__ == "__main__":
+    main()
