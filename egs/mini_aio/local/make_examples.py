@@ -24,7 +24,6 @@ def main() -> None:
     first: dict[str, Utterance] = {}
     for utterance in read_data_dir(args.data, tasks):
         first.setdefault(utterance.task.name, utterance)
-    args.out.mkdir(parents=True, exist_ok=True)
     write_data_dir(args.out, [moved(utterance, args.out) for utterance in first.values()], tasks)
 
 
@@ -40,7 +39,8 @@ def moved(utterance: Utterance, folder: Path) -> Utterance:
 def compressed(wave: str, folder: Path) -> str:
     """Write a wave of 16 bits, whose path this is, as FLAC, which loses nothing of it."""
     samples_S, rate = soundfile.read(wave, dtype="int16")
-    path = folder / Path(wave).with_suffix(".flac").name
+    path = folder / "audio" / Path(wave).with_suffix(".flac").name
+    path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples_S, rate)
     return str(path)
 
