@@ -3,7 +3,8 @@
 # Safe to repeat: a finished environment is recognised in well under a second, an interrupted one is repaired.
 set -euo pipefail
 
-cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+unset CDPATH
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 venv=tools/venv
 python=$venv/bin/python
