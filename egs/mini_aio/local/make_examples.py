@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import soundfile
@@ -21,10 +22,16 @@ def main() -> None:
     args = parser.parse_args()
 
     tasks = load_tasks(args.tasks_config)
+    first = first_of_each_task(read_data_dir(args.data, tasks))
+    write_data_dir(args.out, [moved(utterance, args.out) for utterance in first], tasks)
+
+
+def first_of_each_task(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """The first utterance of every task that there is, in their order."""
     first: dict[str, Utterance] = {}
-    for utterance in read_data_dir(args.data, tasks):
+    for utterance in utterances:
         first.setdefault(utterance.task.name, utterance)
-    write_data_dir(args.out, [moved(utterance, args.out) for utterance in first.values()], tasks)
+    return list(first.values())
 
 
 def moved(utterance: Utterance, folder: Path) -> Utterance:
