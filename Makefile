@@ -2,13 +2,16 @@ SHELL := /usr/bin/env bash
 PYTHON_OF_VENV := tools/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-page test-kills test-all mutants bench lint format clean
+.PHONY: help setup hear demo test test-page test-kills test-all mutants bench lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 setup:  ## make the environment in tools/venv (about 6 GB; does nothing when it is up to date)
 	@tools/setup_env.sh
+
+hear: setup  ## answer a recording of each task by the model that comes with egs/mini_aio; nothing is trained
+	@cd egs/mini_aio && . ./path.sh && python local/answer_some.py --model pretrained --data examples --out exp/heard
 
 demo: setup  ## run egs/mini_aio from data to tables of results and to answers, on the CPU
 	@egs/mini_aio/run.sh --stage 1 --stop_stage 8

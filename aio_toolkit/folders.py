@@ -46,7 +46,7 @@ def claim(
         raise AioError(
             f"{folder} has files but no {STAMP}, so this program did not make it. Move it away."
         )
-    if path.exists() and read_json(path) != stamp:
+    if path.exists() and _read(path) != stamp:
         print(f"{folder}: other settings or programs than before, making it again")
         clear(folder)
     write_json(path, stamp)
@@ -77,6 +77,14 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _read(path: Path) -> Any:
+    """The stamp of a folder; None where it is damaged, which fits nothing."""
+    try:
+        return read_json(path)
+    except AioError:
+        return None
 
 
 def _lock(handle: int, folder: Path) -> None:

@@ -38,6 +38,14 @@ def test_what_was_made_with_another_stamp_goes_and_that_is_said(folder, capsys):
     assert f"{folder}: other settings" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", [b"", b'{"seed"', b"\xff\xfe"])
+def test_what_was_made_with_nobody_knows_what_goes(folder, content):
+    (folder / STAMP).write_bytes(content)
+    claim(folder, {"seed": 0})
+    assert [path.name for path in folder.iterdir()] == [STAMP]
+    assert read_json(folder / STAMP) == {"seed": 0}
+
+
 def test_only_what_the_caller_clears_goes(folder):
     (folder / "mine.txt").touch()
     claim(folder, {"seed": 1}, clear=lambda path: (path / "a.wav").unlink())

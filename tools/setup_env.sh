@@ -3,6 +3,7 @@
 # Safe to repeat: a finished environment is recognised in well under a second, an interrupted one is repaired.
 set -euo pipefail
 
+unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 venv=tools/venv

@@ -74,7 +74,7 @@ class KillTest:
         for name in ("aio_toolkit", "tools", "utils"):
             (folder / name).symlink_to(REPO / name)
         shutil.copytree(REPO / "egs/TEMPLATE", folder / "egs/TEMPLATE")
-        made = [f"{name}*" for name in ("corpus", "data", "dump", "exp")]
+        made = ["corpus", "data", "dump", "exp", "*_small", "*_full"]
         shutil.copytree(
             REPO / "egs/mini_aio", self._recipe(0), ignore=shutil.ignore_patterns(*made)
         )

@@ -1,6 +1,7 @@
 """Audio: a wave for each source, in units of a codec's codes."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -76,6 +77,13 @@ class CodecUnits(Units):
         """The units that `state` came from."""
         fingerprint = CodecFingerprint(**state["fingerprint"])
         return cls(fingerprint, state["embedding_QVC"], state["silence_Q"])
+
+    @override
+    def needed(self, wanted: Collection[str]) -> "CodecUnits":
+        """Without the vectors, the most of it, where codes come from the codec alone."""
+        if "codes" in wanted:
+            return self
+        return dataclasses.replace(self, embedding_QVC=self.embedding_QVC[:0])
 
     @override
     def check_same(self, other: Units, where: str) -> None:

@@ -6,7 +6,7 @@ channels, L tokens.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +35,14 @@ class Units(ABC):
     @abstractmethod
     def from_state(cls, state: dict[str, Any]) -> "Units":
         """The units that `state` came from; where it went through a pack, tuples are lists."""
+
+    def needed(self, wanted: Collection[str]) -> "Units":
+        """What of them a finished model needs; all, unless a kind of answer knows better.
+
+        Args:
+            wanted: what its head learnt from, see `Head.wanted`.
+        """
+        return self
 
     def pack(self, folder: Path) -> None:
         """Write them to a folder of a pack; a kind may have a format that people know better."""

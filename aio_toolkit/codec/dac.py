@@ -137,7 +137,8 @@ class Dac(Codec):
         path = Path(where)
         if str(where) in dac_model.OFFICIAL:
             name, weights = str(where), dac_model.download(str(where))
-            model = dac_model.read_checkpoint(weights)
+            # What the package fetches by itself is as good as the package.
+            model = dac_model.read_checkpoint(weights, trust=True)
         elif path.suffix == ".pth":
             name, weights = path.stem, path
             model = dac_model.read_checkpoint(weights)

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from aio_toolkit.codec.base import ARCHITECTURE
@@ -96,8 +97,13 @@ def read_folder(directory: Path, schema: type["Dac.Config"]) -> nn.Module:
     return model
 
 
-def read_checkpoint(weights: Path) -> nn.Module:
+def read_checkpoint(weights: Path, *, trust: bool = False) -> nn.Module:
     """The `dac.DAC` of the package's own checkpoint, a `.pth` file that holds its architecture.
+
+    Args:
+        weights: the file.
+        trust: run what is in it, as the package itself does; otherwise only tensors and plain
+            values are taken.
 
     Raises:
         AioError: the file is missing, or it is no checkpoint of the package.
@@ -107,7 +113,12 @@ def read_checkpoint(weights: Path) -> nn.Module:
     if not weights.is_file():
         raise AioError(f"codec weights {weights} do not exist.")
     try:
-        return DAC.load(weights, strict=True)
+        if trust:
+            return DAC.load(weights, strict=True)
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+        model = DAC(**content["metadata"]["kwargs"])
+        model.load_state_dict(content["state_dict"])
+        return model
     except Exception as error:  # whatever unpickling of a wrong or damaged file raises
         raise AioError(
             f"{weights} is no checkpoint of the dac package: {_reason(error)}. Fetch it again."

@@ -93,7 +93,7 @@ def _write(
     }
     write_plain(folder / MODEL_YAML, description)
     for kind, units in loaded.model.units.items():
-        units.pack(folder / UNITS / kind)
+        units.needed(loaded.model.wanted(kind)).pack(folder / UNITS / kind)
     if codec is not None:
         _write_codec(codec, loaded, folder / CODEC)
     elif any(isinstance(getattr(part, CODEC, None), str) for part in loaded.model.modules()):

@@ -8,7 +8,8 @@ import lightning
 
 from aio_toolkit.errors import AioError
 from aio_toolkit.folders import alone_in
-from aio_toolkit.training.checkpoints import BEST, LAST, CheckpointFiles, newest
+from aio_toolkit.tensor_files import read_torch
+from aio_toolkit.training.checkpoints import BEST, LAST, newest
 from aio_toolkit.training.run import Run, is_first_rank
 from aio_toolkit.training.trainer import make_trainer
 
@@ -58,8 +59,7 @@ def fit(
 
 def load_weights(module: lightning.LightningModule, checkpoint: Path) -> None:
     """Put a checkpoint's weights into the module."""
-    content = CheckpointFiles().load_checkpoint(checkpoint)
-    module.load_state_dict(content["state_dict"])
+    module.load_state_dict(read_torch(checkpoint)["state_dict"])
 
 
 def _check_end(trainer: lightning.Trainer, max_steps: int) -> None:

@@ -71,7 +71,7 @@ while [ $# -gt 0 ]; do
 done
 set -- ${expanded[@]+"${expanded[@]}"}
 
-template=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+template=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 . "$template/../../utils/parse_options.sh"
 
 # The running stage, the file that keeps a copy of its messages, and the process that is at work.

@@ -1,5 +1,5 @@
 # To be sourced by a recipe's scripts: the toolkit and its environment come first.
-AIO_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+AIO_ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
 export AIO_ROOT
 
 if [ ! -f "$AIO_ROOT/tools/venv/.installed" ]; then

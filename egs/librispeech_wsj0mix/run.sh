@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Speech recognition, separation and enhancement with one model. ./run.sh --help lists the options.
 set -euo pipefail
-recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+recipe=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 
 # Options of this recipe; folders are relative to where the command is given.
 librispeech=     # LibriSpeech: the folder that holds train-clean-100 and the other subsets, or the one above it
@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --librispeech | --noise | --wsj0 | --wsj0_lists | --extra_speech)
             [ -d "${2:-}" ] || fail "$1 '${2:-}' is not a folder"
-            printf -v "${1#--}" '%s' "$(cd "$2" && pwd)"
+            printf -v "${1#--}" '%s' "$(readlink -f "$2")"
             shift 2
             ;;
         --data_config | --debug)

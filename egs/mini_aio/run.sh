@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Six tasks, one model, minutes on a CPU. ./run.sh --help lists the options; they win over what is set here.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 ../TEMPLATE/aio.sh \
     --ngpu 0 \

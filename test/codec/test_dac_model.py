@@ -85,6 +85,23 @@ def test_a_checkpoint_of_the_package_gives_the_package_s_codes(tmp_path):
     assert codec.fingerprint.name == "weights"
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage")
+def test_code_in_the_file_of_a_stranger_does_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('hacked')",)
+
+    reference = build_dac(CONFIG)
+    torch.save(
+        {"state_dict": reference.state_dict(), "metadata": {"kwargs": Evil()}},
+        tmp_path / "evil.pth",
+    )
+    reference.save(tmp_path / "package.pth", package=True)
+    for name in ("evil", "package"):
+        with pytest.raises(AioError, match=f"{name}.pth is no checkpoint of the dac package"):
+            load_codec(tmp_path / f"{name}.pth")
+
+
 def test_an_official_codec_that_cannot_be_fetched_has_a_remedy(monkeypatch):
     import dac
 

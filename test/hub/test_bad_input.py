@@ -208,7 +208,7 @@ def test_an_interrupt_leaves_nothing_half_written_and_the_rest_is_answered_later
     monkeypatch.setattr(AudioAnswerer, "hear", hear)
     ended, lines = answer(folder, "--batch", 1, "--window", 2)
     assert ended == 130
-    assert lines == ["interrupted: run the same command again to resume"]
+    assert lines == ["interrupted: run the same command again to go on"]
     assert answered(tmp_path / "out") == files("enh", "good.wav", "speech")
     monkeypatch.setattr(AudioAnswerer, "hear", original)
     assert answer(folder, "--batch", 1, "--window", 2)[0] is None

@@ -326,18 +326,32 @@ def test_rerun_makes_only_what_is_missing_or_damaged(tmp_path):
     config = make_corpus.CorpusConfig(*(make_corpus.Counts(sound=2) for _ in SPLITS))
     _make(config, tmp_path)
     before = (corpus / "manifest.tsv").read_bytes()
-    missing, damaged, *_, kept = sorted(corpus.rglob("sound-*.wav"))  # kept: of another utterance
+    # Kept: of another utterance.
+    missing, damaged, zeroed, *_, kept = sorted(corpus.rglob("sound-*.wav"))
     missing.unlink()
     damaged.write_bytes(damaged.read_bytes()[:100])
+    whole = zeroed.read_bytes()
+    zeroed.write_bytes(whole[:2000] + bytes(100) + whole[2100:])
     stamp = kept.stat().st_mtime_ns
     _make(config, tmp_path)
     assert kept.stat().st_mtime_ns == stamp
     assert (corpus / "manifest.tsv").read_bytes() == before
-    assert damaged.stat().st_size > 100
+    assert damaged.stat().st_size > 100 and zeroed.read_bytes() == whole
     config.train.sound = 3
     _make(config, tmp_path)
     assert kept.stat().st_mtime_ns != stamp
     assert len(read_data_dir(tmp_path / "data" / "train", TASKS)) == 3
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.99])
+def test_a_damaged_manifest_is_made_again(tmp_path, keep):
+    config = make_corpus.CorpusConfig(*(make_corpus.Counts(sound=2) for _ in SPLITS))
+    _make(config, tmp_path)
+    manifest = tmp_path / "corpus" / "manifest.tsv"
+    before = manifest.read_bytes()
+    manifest.write_bytes(before[: keep if keep > 1 else int(keep * len(before))])
+    _make(config, tmp_path)
+    assert manifest.read_bytes() == before
 
 
 def test_finished_corpus_is_left_alone(tmp_path):

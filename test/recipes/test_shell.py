@@ -161,6 +161,28 @@ def test_the_demo_shows_its_own_constants_as_help() -> None:
     assert "--current" not in result.stdout
 
 
+@pytest.mark.parametrize("recipe", ["mini_aio", "librispeech_wsj0mix"])
+def test_a_recipe_finds_itself_whatever_cdpath_says_and_through_a_link(
+    recipe: str, tmp_path: Path
+) -> None:
+    """CDPATH names folders in which `cd` looks first, here one of another checkout."""
+    other = tmp_path / "egs" / recipe
+    other.mkdir(parents=True)
+    link = tmp_path / "run.sh"
+    link.symlink_to(ROOT / "egs" / recipe / "run.sh")
+    for command in (f"egs/{recipe}/run.sh", str(link)):
+        result = subprocess.run(
+            ["bash", command, "--help"],
+            cwd=ROOT,
+            env={**os.environ, "CDPATH": f"{tmp_path}:."},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "--stop_stage" in result.stdout
+
+
 def test_an_unknown_option_of_a_recipe_is_an_error() -> None:
     result = bash(ROOT / "egs/mini_aio/run.sh", "--train_confg", "x")
     assert result.returncode == 1
@@ -209,6 +231,16 @@ def test_stage_1_passes_its_options_on_and_validates(recipe: Path) -> None:
     assert "data.sh --fs 16000 --data data --size 3" in (recipe / "exp/data.log").read_text(
         encoding="utf-8"
     )
+
+
+def test_data_dirs_are_validated_from_a_fresh_shell(recipe: Path) -> None:
+    """Where there is no `python`, the environment of the toolkit is found all the same."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/")}
+    command = ["bash", "../../utils/validate_data_dir.sh", "data/train"]
+    result = subprocess.run(
+        command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ran(result) == ["validate_data_dir data/train"], result.stderr
 
 
 def test_stage_2_trains_a_codec_only_when_none_is_given(recipe: Path) -> None:

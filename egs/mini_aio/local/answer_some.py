@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+from make_examples import first_of_each_task
+
 import aio_toolkit
-from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.inputs import read_inputs
 
 
@@ -17,10 +18,8 @@ def main() -> None:
     args = parser.parse_args()
 
     model = aio_toolkit.load(args.model)
-    first: dict[str, Utterance] = {}
-    for recording in read_inputs(args.data, model.tasks, model.rate):
-        first.setdefault(recording.task.name, recording)
-    for task, recording in first.items():
+    for recording in first_of_each_task(read_inputs(args.data, model.tasks, model.rate)):
+        task = recording.task.name
         answer = model.answer(task, recording.wav)
         folder = args.out / recording.id
         answer.save(folder)

@@ -29,7 +29,6 @@ from aio_toolkit.tasks import Task, get_task, load_tasks
 
 SPLITS = ("train", "dev", "test")
 MANIFEST = "manifest.tsv"
-_WAV_HEADER_BYTES, _SAMPLE_BYTES = 44, 2
 
 
 @dataclass
@@ -245,19 +244,26 @@ def _clear(corpus: Path) -> None:
 
 
 def _is_complete(corpus: Path, data: Path) -> bool:
-    """Whether the manifest and all that it names are there; a file of a wrong size is removed."""
-    manifest = corpus / MANIFEST
-    if not manifest.exists():
-        return False
-    complete = all((data / split / "wav.scp").exists() for split in SPLITS)
-    for line in manifest.read_text(encoding="utf-8").splitlines()[1:]:
-        name, _sha256, samples = line.split("\t")
-        path = corpus / name
-        expected = _WAV_HEADER_BYTES + _SAMPLE_BYTES * int(samples)
-        if not path.exists() or path.stat().st_size != expected:
-            path.unlink(missing_ok=True)
+    """Whether the manifest and all that it names are there; a file with a wrong sum is removed."""
+    checksums = _read_manifest(corpus / MANIFEST)
+    made = [path for split in SPLITS for path in (corpus / split).rglob("*.wav")]
+    names = {path.relative_to(corpus).as_posix() for path in made}
+    has_lists = all((data / split / "wav.scp").exists() for split in SPLITS)
+    complete = has_lists and bool(names) and names == checksums.keys()
+    for name, checksum in checksums.items():
+        if name in names and sha256_file(corpus / name) != checksum:
+            (corpus / name).unlink()
             complete = False
     return complete
+
+
+def _read_manifest(manifest: Path) -> dict[str, str]:
+    """The checksum of each file, but of those in lines that cannot be read."""
+    if not manifest.exists():
+        return {}
+    rows = manifest.read_text(encoding="utf-8", errors="replace").split("\n")[1:]
+    cells = [row.split("\t") for row in rows]
+    return {name: checksum for name, checksum, *_ in (row for row in cells if len(row) == 3)}
 
 
 def _write_manifest(corpus: Path, made: list[Made]) -> None:
