@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from aio_toolkit.data.batching import fixed_batches
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.inputs import read_inputs
-from aio_toolkit.data.sampler import fixed_batches
 from aio_toolkit.decoding.read import read_batch
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path, write_json

@@ -8,17 +8,20 @@ neither on the worker that reads it nor on the process, nor on where the run was
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
 
+from aio_toolkit.data.batching import cut_by_padded_size
 from aio_toolkit.data.mixing.base import MixtureDraw, pick
 from aio_toolkit.data.resampling import changed_length
 from aio_toolkit.errors import AioError
 
-# What generators are for: seeds of the order of utterances and of single rows must not meet.
-ORDER, ROW = 0, 1
+# What generators are for: seeds of the order of utterances, of single rows and of the places of
+# groups must not meet.
+ORDER, ROW, PLACE = 0, 1, 2
 # Stands for the utterance of a row that is a mixture made on the fly.
 NO_UTTERANCE = -1
 
@@ -64,6 +67,7 @@ class Material:
         num_samples: the length of each utterance.
         longest: samples of the longest example, by task; tasks that are not named stay whole.
         hop: samples of a frame.
+        multiple: frames of a batch are padded to a multiple of this.
         rules: how mixtures of a task are made, by task.
         speeds: how much faster whole utterances of a task may be played, by task.
 
@@ -76,6 +80,7 @@ class Material:
     num_samples: Sequence[int]
     longest: Mapping[str, int]
     hop: int
+    multiple: int = 1
     rules: Mapping[str, Rule] = field(default_factory=dict)
     speeds: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
@@ -105,14 +110,25 @@ class Schedule:
     num_ranks: int = 1
 
 
-class TaskBatchSampler(Sampler[list[Draw]]):
-    """Every batch holds a fixed amount of audio of each task.
+@dataclass(frozen=True)
+class _Group:
+    """Utterances of a task that share a batch, and the samples that a row of them may have."""
 
-    1. A task's utterances come in random order without replacement, again and again, grouped with
-       others of similar length.
-    2. Where the task has a mixing rule, a row of the group becomes, with the probability of the
-       rule's share, a mixture of the same length.
-    3. The other rows are cut somewhere to the length of an example.
+    task: str
+    indices: list[int]
+    num_samples: int
+
+
+class TaskBatchSampler(Sampler[list[Draw]]):
+    """Every batch holds a fixed amount of audio of each task, in rows of similar length.
+
+    1. A task's utterances come in random order without replacement, again and again.
+    2. Those of the next `WINDOW` batches are shared out by length: the short of one task meet the
+       short of the others. Examples of tasks that can be cut are no longer than the longest of
+       those that cannot: padding is not worth its time.
+    3. Where the task has a mixing rule, a row becomes, with the probability of the rule's share, a
+       mixture of the same length.
+    4. The other rows are cut somewhere to the length of an example.
 
     Batch number i of all ranks depends on the seed and on i alone, so that an interrupted run
     resumes where it stopped.
@@ -120,15 +136,14 @@ class TaskBatchSampler(Sampler[list[Draw]]):
     Attributes:
         members: the utterances of each task.
 
-    >>> material = Material(["asr", "asr", "asr", "sep"], [9, 10, 20, 10], longest={}, hop=1)
-    >>> schedule = Schedule(num_batches=2, seed=0)
-    >>> sampler = TaskBatchSampler(material, {"asr": 20, "sep": 10}, schedule)
-    >>> [[draw.index for draw in batch] for batch in sampler]
-    [[2, 3], [0, 1, 3]]
+    >>> material = Material(["asr", "asr", "asr", "sep"], [9, 10, 20, 50], {"sep": 40}, hop=1)
+    >>> schedule = Schedule(num_batches=1, seed=0)
+    >>> sampler = TaskBatchSampler(material, {"asr": 20, "sep": 40}, schedule)
+    >>> [[(draw.index, draw.num_samples) for draw in batch] for batch in sampler]
+    [[(0, 9), (1, 10), (3, 10), (3, 10), (3, 10), (3, 10)]]
     """
 
-    # Utterances are sorted by length within windows of this many batches: little padding, much
-    # randomness.
+    # Batches that utterances are shared out to at a time: little padding, much randomness.
     WINDOW = 16
 
     def __init__(
@@ -169,87 +184,105 @@ class TaskBatchSampler(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """The rows of each batch, task by task."""
-        tasks = list(self.members)
-        streams = [self._stream(*numbered) for numbered in enumerate(tasks)]
         schedule = self.schedule
-        for batch in range(schedule.num_batches * schedule.num_ranks):
-            # Drawn for all ranks and turns, also those that are not yielded: each draw moves the
-            # generators on.
-            groups = [next(stream) for stream in streams]
+        num_batches = schedule.num_batches * schedule.num_ranks
+        # Drawn for all ranks and turns, also those that are not yielded: each draw moves the
+        # generators on.
+        for batch, groups in enumerate(itertools.islice(self._batches(), num_batches)):
             turn, rank = divmod(batch, schedule.num_ranks)
             if rank == schedule.rank and turn >= schedule.start:
-                yield list(self._rows(batch, zip(tasks, groups, strict=True)))
+                yield list(self._rows(batch, groups))
 
-    def _rows(self, batch: int, groups: Iterable[tuple[str, list[int]]]) -> Iterator[Draw]:
+    def _batches(self) -> Iterator[list[_Group]]:
+        """The groups of all tasks, batch after batch, endlessly."""
+        passes = {task: self._passes(number, task) for number, task in enumerate(self.members)}
+        whole = [task for task in passes if task not in self.material.longest]
+        # Where all can be cut, each is as long as it may be.
+        leading = whole or list(passes)
+        groups = {task: self._groups(task, passes[task]) for task in leading}
+        orders = {task: itertools.chain.from_iterable(passes[task]) for task in passes}
+        rng = np.random.default_rng([self.schedule.seed, PLACE])
+        while True:
+            window = {}
+            for task in leading:
+                drawn = itertools.islice(groups[task], self.WINDOW)
+                window[task] = sorted(drawn, key=lambda group: group.num_samples)
+            met = zip(*window.values(), strict=True)
+            limits = [max(group.num_samples for group in batch) for batch in met]
+            for task, order in orders.items():
+                if task not in window:
+                    window[task] = self._share_out(task, order, limits)
+            for place in rng.permutation(self.WINDOW):
+                yield [window[task][place] for task in passes]
+
+    def _passes(self, number: int, task: str) -> Iterator[list[int]]:
+        """All utterances of a task in random order, endlessly."""
+        # A generator per task, so that the length of one does not change another.
+        rng = np.random.default_rng([self.schedule.seed, ORDER, number])
+        members = self.members[task]
+        if not members.size:
+            rows = self.samples_per_batch[task] // self.material.longest[task]
+            members = np.full(max(1, rows), NO_UTTERANCE)
+        while True:
+            yield rng.permutation(members).tolist()
+
+    def _groups(self, task: str, passes: Iterator[list[int]]) -> Iterator[_Group]:
+        """As many utterances of similar length as a batch has room for, endlessly."""
+        budget = self.samples_per_batch[task]
+        slowest = min(self.material.speeds.get(task, [1.0]))
+        for order in passes:
+            lengths = {index: self._length(task, index) for index in order}
+            mean_length = sum(lengths.values()) / len(lengths)
+            # No group has an utterance twice: a window ends where the pass does.
+            for window in itertools.batched(order, max(1, int(self.WINDOW * budget / mean_length))):
+                in_turn = sorted(window, key=lengths.__getitem__)
+                for group in cut_by_padded_size(in_turn, lengths, budget):
+                    yield _Group(task, group, changed_length(lengths[group[-1]], slowest))
+
+    def _share_out(self, task: str, order: Iterator[int], limits: Sequence[int]) -> list[_Group]:
+        """Examples of a task for the batches of a window, the shortest for the first.
+
+        Args:
+            task: one whose examples can be cut.
+            order: its utterances.
+            limits: samples of the longest row of each batch, ascending.
+        """
+        # What would be padding is filled.
+        step = self.material.hop * self.material.multiple
+        most = [min(self.material.longest[task], -(-limit // step) * step) for limit in limits]
+        counts = [max(1, round(self.samples_per_batch[task] / samples)) for samples in most]
+        drawn = list(itertools.islice(order, sum(counts)))
+        in_turn = iter(sorted(drawn, key=partial(self._length, task)))
+        return [
+            _Group(task, list(itertools.islice(in_turn, count)), samples)
+            for count, samples in zip(counts, most, strict=True)
+        ]
+
+    def _length(self, task: str, index: int) -> int:
+        """Samples of an utterance's example, or of a mixture that stands for none."""
+        if index == NO_UTTERANCE:
+            return self.material.longest[task]
+        return int(self.lengths[index])
+
+    def _rows(self, batch: int, groups: Iterable[_Group]) -> Iterator[Draw]:
         """Decide all that is random about the rows of a batch."""
-        pairs = ((task, index) for task, group in groups for index in group)
-        for row, (task, index) in enumerate(pairs):
+        pairs = ((group, index) for group in groups for index in group.indices)
+        for row, (group, index) in enumerate(pairs):
             rng = np.random.default_rng([self.schedule.seed, ROW, batch, row])
-            rule = self.material.rules.get(task)
-            if index == NO_UTTERANCE:
-                num_samples = self.material.longest[task]
-            else:
-                num_samples = int(self.lengths[index])
+            rule = self.material.rules.get(group.task)
+            num_samples = min(group.num_samples, self._length(group.task, index))
             if rule is not None and (index == NO_UTTERANCE or rng.random() < rule.share):
                 mixture = rule.draw(rng, num_samples)
                 yield Draw(NO_UTTERANCE, batch, row, 0, num_samples, mixture)
                 continue
-            if task in self.material.speeds:
-                speed = pick(rng, self.material.speeds[task])
+            if group.task in self.material.speeds:
+                speed = pick(rng, self.material.speeds[group.task])
                 changed = changed_length(num_samples, speed)
                 yield Draw(index, batch, row, 0, changed, speed=speed)
                 continue
             latest = self.material.num_samples[index] - num_samples
             start = self.material.hop * int(rng.integers(latest // self.material.hop + 1))
             yield Draw(index, batch, row, start, num_samples)
-
-    def _stream(self, number: int, task: str) -> Iterator[list[int]]:
-        """The groups of a task, endlessly."""
-        # A generator per task, so that the length of one does not change another.
-        rng = np.random.default_rng([self.schedule.seed, ORDER, number])
-        members = self.members[task]
-        budget = self.samples_per_batch[task]
-        if not members.size:
-            count = max(1, budget // self.material.longest[task])
-            yield from itertools.repeat([NO_UTTERANCE] * count)
-        mean_length = int(self.lengths[members].mean())
-        window = max(1, self.WINDOW * budget // max(1, mean_length))
-        while True:
-            order = rng.permutation(members)
-            for first in range(0, len(order), window):
-                chunk = order[first : first + window]
-                by_length = np.argsort(self.lengths[chunk], kind="stable")
-                order_in_window = chunk[by_length].tolist()
-                groups = cut_by_padded_size(order_in_window, self.lengths, budget)
-                for group in rng.permutation(len(groups)):
-                    yield groups[group]
-
-
-def fixed_batches(
-    tasks: Sequence[str],
-    lengths: Sequence[int],
-    budget: int,
-) -> list[list[int]]:
-    """Every utterance once, longest first, for validation and decoding.
-
-    Rows of a batch share a task.
-
-    Args:
-        tasks: the task of each utterance, by name.
-        lengths: the length of each utterance.
-        budget: largest size of a batch, padding included; longer utterances come alone.
-
-    >>> fixed_batches(["st", "asr", "asr", "asr"], [5, 4, 6, 2], budget=8)
-    [[2], [1, 3], [0]]
-    """
-    members: dict[str, list[int]] = {}
-    # The longest first, so that what does not fit into memory fails at once.
-    for index in sorted(range(len(tasks)), key=lambda index: -lengths[index]):
-        members.setdefault(tasks[index], []).append(index)
-    batches = []
-    for task in sorted(members):
-        batches += cut_by_padded_size(members[task], lengths, budget)
-    return batches
 
 
 def whole_rows(batches: Iterable[Iterable[int]], lengths: Sequence[int]) -> list[list[Draw]]:
@@ -264,32 +297,3 @@ def whole_rows(batches: Iterable[Iterable[int]], lengths: Sequence[int]) -> list
         rows = [Draw(index, batch, row, 0, lengths[index]) for row, index in enumerate(members)]
         draws.append(rows)
     return draws
-
-
-def cut_by_padded_size(
-    order: Iterable[int],
-    lengths: Sequence[int] | np.ndarray,
-    budget: int,
-) -> list[list[int]]:
-    """Cut a list where the size of a group, every row padded to its longest, would exceed a budget.
-
-    Args:
-        order: utterances, sorted by length so that little is padded.
-        lengths: the length of each utterance.
-        budget: largest size of a group of several; longer utterances come alone.
-
-    >>> cut_by_padded_size([0, 1, 2, 3], [3, 3, 4, 9], budget=8)
-    [[0, 1], [2], [3]]
-    """
-    groups: list[list[int]] = []
-    longest = 0
-    for utterance in order:
-        length = int(lengths[utterance])
-        longest = max(longest, length)
-        num_rows = len(groups[-1]) + 1 if groups else 1
-        if groups and num_rows * longest <= budget:
-            groups[-1].append(utterance)
-        else:
-            groups.append([utterance])
-            longest = length
-    return groups

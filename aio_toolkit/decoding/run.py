@@ -15,10 +15,10 @@ import torch
 from aio_toolkit import parts
 from aio_toolkit.answers.decode_stamp import DecodeStamp
 from aio_toolkit.config import Choice, each_of, from_values, to_dict
+from aio_toolkit.data.batching import fixed_batches
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.digest import digest_of
 from aio_toolkit.data.inputs import read_inputs
-from aio_toolkit.data.sampler import fixed_batches
 from aio_toolkit.decoding.base import Decoder
 from aio_toolkit.decoding.read import read_batch
 from aio_toolkit.devices import pick_device

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from aio_toolkit import parts
 from aio_toolkit.config import map_of
+from aio_toolkit.data.batching import fixed_batches
 from aio_toolkit.data.digest import digest_of, sources_digest
 from aio_toolkit.data.mixing.base import MixingRule
 from aio_toolkit.data.sampler import (
@@ -19,7 +20,6 @@ from aio_toolkit.data.sampler import (
     Material,
     Schedule,
     TaskBatchSampler,
-    fixed_batches,
     whole_rows,
 )
 from aio_toolkit.data.source_dir import SourceFolders
@@ -221,6 +221,7 @@ class TaskDataModule(lightning.LightningDataModule):
             num_samples=[utterance.num_samples for utterance in train.utterances],
             longest=self.config.longest(filter(train.can_be_cut, train.tasks), self.grid),
             hop=self.grid.hop,
+            multiple=FRAMES_MULTIPLE,
             rules=train.rules,
             speeds=self._speeds(),
         )

@@ -85,11 +85,7 @@ class Muon(torch.optim.Optimizer):
             of_shape[parameter.shape[-2:]].append(parameter)
         for shape, alike in of_shape.items():
             stacks = [self._ahead(parameter).reshape(-1, *shape) for parameter in alike]
-            gradients = [p.grad.reshape(-1, *shape) for p in alike]  # type: ignore[union-attr]
-            # An expert that nobody visited would go on at full length along what is left of its
-            # momentum.
-            is_visited_M11 = torch.cat(gradients).norm(dim=(-2, -1), keepdim=True) > 0
-            step_MAB = orthogonalise(torch.cat(stacks)) * is_visited_M11
+            step_MAB = orthogonalise(torch.cat(stacks))
             # An orthogonal matrix has a root mean square of one over the root of its longer side.
             rate = group["lr"] * UPDATE_RMS * math.sqrt(max(shape))
             steps = step_MAB.split([len(stack) for stack in stacks])
@@ -98,13 +94,19 @@ class Muon(torch.optim.Optimizer):
                 parameter.sub_(of_parameter.view_as(parameter), alpha=rate)
 
     def _ahead(self, parameter: torch.Tensor) -> torch.Tensor:
-        """The gradient's running mean, looked ahead by a step as Nesterov does."""
+        """The gradient's running mean, looked ahead by a step as Nesterov does.
+
+        Zero where the gradient is: an expert that nobody visited would else go on at full length
+        along what is left of its momentum.
+        """
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        gradient = parameter.grad
+        gradient: torch.Tensor = parameter.grad  # type: ignore[assignment]
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        return torch.lerp(gradient, state["momentum"], MOMENTUM)  # type: ignore[arg-type]
+        ahead = torch.lerp(gradient, state["momentum"], MOMENTUM).to(_dtype(gradient))
+        is_visited = gradient.abs().amax(dim=(-2, -1), keepdim=True) > 0
+        return ahead * is_visited
 
     def _step_others(self, group: dict[str, Any], trained: list[torch.Tensor]) -> None:
         for parameter in trained:
@@ -135,27 +137,29 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(x_MAB: torch.Tensor) -> torch.Tensor:
-    """Matrices with the same singular vectors and all singular values near one, in float32.
+    """Matrices with the same singular vectors and all singular values near one.
 
-    By iterated polynomials of the matrix, in bfloat16 where the device multiplies it.
+    By iterated polynomials of the matrix, in the type of the matrices. Zero stays zero.
 
     >>> x_MAB = torch.diag(torch.tensor([3.0, 0.3]))[None]
     >>> value_M = torch.linalg.svdvals(orthogonalise(x_MAB)[0])
     >>> bool((value_M > 0.7).all() and (value_M < 1.3).all())
     True
     """
-    has_bfloat16 = multiplies_bfloat16(x_MAB.device.type)
-    dtype = torch.bfloat16 if has_bfloat16 else torch.float32
     is_tall = x_MAB.shape[1] > x_MAB.shape[2]
     # The products below are of the shorter side.
     y_MAB = x_MAB.mT if is_tall else x_MAB
     # The Frobenius norm is no less than the greatest singular value.
     norm_M11 = y_MAB.norm(dim=(-2, -1), keepdim=True)
-    y_MAB = (y_MAB / (norm_M11 + EPS)).to(dtype)
+    y_MAB = y_MAB / (norm_M11 + EPS)
 
     for a, b, c in POLYNOMIALS:
         gram_MAA = y_MAB @ y_MAB.mT
         square_MAA = torch.baddbmm(gram_MAA, gram_MAA, gram_MAA, beta=b, alpha=c)
         y_MAB = torch.baddbmm(y_MAB, square_MAA, y_MAB, beta=a)
-    y_MAB = y_MAB.float()
     return y_MAB.mT if is_tall else y_MAB
+
+
+def _dtype(x: torch.Tensor) -> torch.dtype:
+    """bfloat16 where the device multiplies it; the steps need no more."""
+    return torch.bfloat16 if multiplies_bfloat16(x.device.type) else torch.float32

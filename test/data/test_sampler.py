@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aio_toolkit.data.mixing.base import MixtureDraw
 from aio_toolkit.data.sampler import (
@@ -17,7 +15,6 @@ from aio_toolkit.data.sampler import (
     Material,
     Schedule,
     TaskBatchSampler,
-    fixed_batches,
 )
 from aio_toolkit.errors import AioError
 
@@ -74,26 +71,17 @@ def test_every_batch_holds_every_task_within_its_budget():
             assert len(frames) == 1 or len(frames) * max(frames) <= budget
 
 
-def passes(task: str, num_batches: int) -> list[list[int]]:
-    """The whole passes over a task's utterances, each in the order that they come in."""
-    size = TASKS.count(task)
-    batches = indices_of(sampler(num_batches))
-    seen = [index for batch in batches for index in batch if TASKS[index] == task]
-    return [seen[first : first + size] for first in range(0, len(seen) - size + 1, size)]
-
-
 @pytest.mark.parametrize("task", ["a", "b", "c"])
-def test_every_utterance_comes_once_in_every_pass_over_its_task(task):
+def test_every_utterance_comes_as_often_as_any_other_and_never_twice_in_a_batch(task):
     members = [index for index, of in enumerate(TASKS) if of == task]
-    found = passes(task, 200)
-    assert len(found) > 10
-    assert all(sorted(order) == members for order in found)
-
-
-@pytest.mark.parametrize("task", ["a", "b"])
-def test_every_pass_has_another_order(task):
-    found = passes(task, 200)
-    assert len({tuple(order) for order in found}) == len(found)
+    counts = Counter()
+    for batch in indices_of(sampler(400)):
+        found = [index for index in batch if index in members]
+        assert len(found) == len(set(found))
+        counts.update(found)
+    assert counts.keys() == set(members)
+    mean = counts.total() / len(members)
+    assert all(abs(count - mean) <= 0.05 * mean + 1 for count in counts.values())
 
 
 # A task of many utterances, whose batches hold nine of them on average.
@@ -154,25 +142,6 @@ def test_a_task_without_utterances_is_named():
         TaskBatchSampler(whole(TASKS, FRAMES), {"a": 10, "z": 10}, Schedule(1, seed=0))
 
 
-UTTERANCE = st.tuples(st.sampled_from("ab"), st.integers(1, 50))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(UTTERANCE, min_size=1, max_size=40), st.integers(1, 120))
-def test_fixed_batches_hold_every_utterance_once_and_one_task_each(utterances, budget):
-    tasks, frames = zip(*utterances, strict=True)
-    batches = fixed_batches(tasks, frames, budget)
-    assert Counter(itertools.chain(*batches)) == Counter(range(len(tasks)))
-    for batch in batches:
-        assert len({tasks[index] for index in batch}) == 1
-        assert len(batch) == 1 or len(batch) * max(frames[index] for index in batch) <= budget
-
-
-def test_fixed_batches_start_with_the_longest_of_each_task():
-    tasks, frames = ["b", "a", "b", "a", "a"], [30, 10, 50, 40, 20]
-    assert fixed_batches(tasks, frames, 80) == [[3, 4], [1], [2], [0]]
-
-
 # --- stretches and mixtures ---
 
 
@@ -202,6 +171,54 @@ def test_stretches_start_on_the_grid_anywhere_and_equally_often():
     assert {draw.num_samples for draw in draws} == {1000}
 
 
+def rows_of_two_tasks(rule: dict | None = None, num_batches: int = 48) -> list[list[Draw]]:
+    """Sentences of 500 to 2,000 samples; what can be cut is 1,500 long, and some of it 400."""
+    sentences = np.random.default_rng(2).integers(500, 2001, 200).tolist()
+    lengths = [*sentences, *[5000] * 50, *[400] * 5]
+    material = Material(["s"] * 200 + ["a"] * 55, lengths, {"a": 1500}, 100, rules=rule or {})
+    budgets = {"a": 9000, "s": 6000}
+    return list(TaskBatchSampler(material, budgets, Schedule(num_batches, seed=0)))
+
+
+def test_short_meets_short_and_what_can_be_cut_is_no_longer_than_what_cannot():
+    longest, audio = [], []
+    for batch in rows_of_two_tasks():
+        sentences = [draw for draw in batch if draw.index < 200]
+        cut = [draw for draw in batch if draw.index >= 200]
+        longest.append(max(draw.num_samples for draw in sentences))
+        limit = min(1500, -(-longest[-1] // 100) * 100)
+        assert {draw.num_samples for draw in cut} <= {limit, 400}
+        audio.append(len(cut) * limit)
+        assert all(draw.start % 100 == 0 for draw in cut)
+        assert all(draw.start + draw.num_samples <= 5000 for draw in cut if draw.num_samples > 400)
+    # As much audio in every batch, however long its rows are.
+    assert all(abs(samples - 9000) <= 750 for samples in audio)
+    assert min(longest) < 700 and max(longest) > 1800
+
+
+def test_what_can_be_cut_fills_what_batches_are_padded_to():
+    material = Material(["s"] * 9 + ["a"] * 9, [530] * 9 + [5000] * 9, {"a": 1500}, 100, multiple=4)
+    (batch,) = TaskBatchSampler(material, {"a": 4000, "s": 530}, Schedule(1, seed=0))
+    assert [draw.num_samples for draw in batch] == [800] * 5 + [530]
+
+
+def test_what_is_short_is_padded_little():
+    """Rows of 400 samples stand in the batches of the shortest rows."""
+    for batch in rows_of_two_tasks():
+        short = [draw for draw in batch if draw.num_samples == 400]
+        assert not short or max(draw.num_samples for draw in batch) < 1200
+
+
+def test_mixtures_that_stand_for_no_utterance_are_as_long_as_the_others_of_their_batch():
+    material = Material(["s"] * 40, [*range(500, 900, 10)], {"a": 700}, 100, rules={"a": Rule(1.0)})
+    sampler = TaskBatchSampler(material, {"a": 4200, "s": 2000}, Schedule(20, seed=0))
+    for batch in sampler:
+        longest = max(draw.num_samples for draw in batch if draw.index != NO_UTTERANCE)
+        mixed = [draw.num_samples for draw in batch if draw.index == NO_UTTERANCE]
+        wanted = min(700, -(-longest // 100) * 100)
+        assert mixed == [wanted] * round(4200 / wanted)
+
+
 def test_what_is_no_longer_than_a_stretch_stays_whole():
     draws = rows(Material(["a"] * 3, [999, 1000, 700], {"a": 1000}, hop=100))
     assert {(draw.start, draw.num_samples) for draw in draws} == {(0, 999), (0, 1000), (0, 700)}
@@ -209,7 +226,7 @@ def test_what_is_no_longer_than_a_stretch_stays_whole():
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_share_of_a_rule_is_that_of_mixtures(share):
-    draws = rows(Material(["a"] * 7, [1700] * 7, {"a": 1000}, 100, {"a": Rule(share)}), 200)
+    draws = rows(Material(["a"] * 7, [1700] * 7, {"a": 1000}, 100, rules={"a": Rule(share)}), 200)
     mixed = [draw for draw in draws if draw.mixture is not None]
     assert len(mixed) / len(draws) == pytest.approx(share, abs=0.045)
     assert all((draw.index, draw.start) == (NO_UTTERANCE, 0) for draw in mixed)
@@ -218,7 +235,7 @@ def test_the_share_of_a_rule_is_that_of_mixtures(share):
 
 def test_a_mixture_is_as_long_as_the_row_that_it_stands_for():
     lengths = [300, 500, 800]
-    with_rule = rows(Material(["a"] * 3, lengths, {"a": 600}, 100, {"a": Rule(1.0)}))
+    with_rule = rows(Material(["a"] * 3, lengths, {"a": 600}, 100, rules={"a": Rule(1.0)}))
     without = rows(Material(["a"] * 3, lengths, {"a": 600}, 100))
     assert [d.num_samples for d in with_rule] == [d.num_samples for d in without]
     assert all(draw.mixture.num_samples == draw.num_samples for draw in with_rule)
@@ -227,7 +244,9 @@ def test_a_mixture_is_as_long_as_the_row_that_it_stands_for():
 def test_a_rule_changes_nothing_but_the_rows_of_its_own_task():
     tasks, lengths, budget = ["a", "b"] * 5, [900] * 10, {"a": 2000, "b": 2000}
     with_rule, without = (
-        TaskBatchSampler(Material(tasks, lengths, {}, 100, rules), budget, Schedule(20, seed=0))
+        TaskBatchSampler(
+            Material(tasks, lengths, {}, 100, rules=rules), budget, Schedule(20, seed=0)
+        )
         for rules in ({"a": Rule(1.0)}, {})
     )
     for one, other in zip(with_rule, without, strict=True):
@@ -235,7 +254,7 @@ def test_a_rule_changes_nothing_but_the_rows_of_its_own_task():
 
 
 def test_a_task_of_mixtures_alone_fills_its_budget():
-    material = Material([], [], {"a": 1000}, 100, {"a": Rule(0.5)})
+    material = Material([], [], {"a": 1000}, 100, rules={"a": Rule(0.5)})
     draws = rows(material, num_batches=3)
     assert [(draw.batch, draw.row) for draw in draws] == [
         (b, r) for b in range(3) for r in range(5)
@@ -245,11 +264,11 @@ def test_a_task_of_mixtures_alone_fills_its_budget():
 
 def test_a_task_of_mixtures_alone_needs_a_length():
     with pytest.raises(AioError, match="no utterance whose length.*Set data.segment_seconds"):
-        rows(Material([], [], {}, 100, {"a": Rule(1.0)}))
+        rows(Material([], [], {}, 100, rules={"a": Rule(1.0)}))
 
 
 def test_rows_are_drawn_by_seed_batch_and_row():
-    material = Material(["a"] * 7, [9000] * 7, {"a": 1000}, 100, {"a": Rule(0.5)})
+    material = Material(["a"] * 7, [9000] * 7, {"a": 1000}, 100, rules={"a": Rule(0.5)})
     peaks = [d.mixture.peak for s in (0, 1) for d in rows(material, seed=s) if d.mixture]
     assert len(set(peaks)) == len(peaks)
 

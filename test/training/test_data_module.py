@@ -12,12 +12,12 @@ from tiny import ALL, CODEC, TASKS, named, write_dump
 from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.config import load_config
+from aio_toolkit.data.batching import fixed_batches
 from aio_toolkit.data.sampler import (
     Draw,
     Material,
     Schedule,
     TaskBatchSampler,
-    fixed_batches,
 )
 from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
