@@ -16,6 +16,8 @@ from aio_toolkit.files import atomic_path
 _FULL_SCALE = 2**15  # of 16-bit samples
 # The header of a WAV file counts its bytes in 32 bits.
 _MOST_BYTES = 2**32 - 2**12
+# SFC_SET_ADD_PEAK_CHUNK of sndfile.h.
+_ADD_PEAK_CHUNK = 0x1050
 
 
 class Subtype(StrEnum):
@@ -75,6 +77,7 @@ class WavWriter:
                 temporary, "w", self.sample_rate, self.num_channels, **options
             )
             self._file = self._stack.enter_context(file)
+            _leave_out_peak(file)
             self._stack = self._stack.pop_all()
         return self
 
@@ -114,6 +117,18 @@ class WavWriter:
         scaled_SC = np.rint(np.asarray(wave_SC, dtype=np.float64) * _FULL_SCALE)
         self._clipped += int(np.count_nonzero(np.abs(scaled_SC) > _FULL_SCALE))
         return np.clip(scaled_SC, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+
+
+def _leave_out_peak(file: Any) -> None:
+    """Write no chunk of peaks: it holds the time, and the same samples would be other bytes.
+
+    Args:
+        file: a `soundfile.SoundFile` to which nothing has been written.
+    """
+    import soundfile
+
+    # soundfile offers no way to it but its handle.
+    soundfile._snd.sf_command(file._file, _ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
 
 
 def write_wav(
