@@ -1,12 +1,14 @@
 """YAML configurations checked against dataclasses.
 
-A configuration class is a dataclass nested in what it configures. Two kinds of fields let it hold
+A configuration class is a dataclass nested in what it configures. Kinds of fields let it hold
 parts that are found by name (see `aio_toolkit.parts`):
 
 - `one_of("encoders", "transformer")` is a `Choice`: in YAML `kind:` and, beside it, a section of
   options under the name of each kind. Those of kinds that are not chosen are checked too.
 - `each_of("decoding")` holds the options of every part of a folder, a section each.
 - `map_of("data/mixing")` holds choices under names that the user gives.
+
+A number that `bounded(4, least=1)` declares has a range.
 """
 
 import dataclasses
@@ -24,10 +26,12 @@ from aio_toolkit.config_hints import section_given_a_value, unknown_key
 from aio_toolkit.config_parts import check_kinds, expanded, to_instance
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
+from aio_toolkit.ranges import bounded, out_of_range
 
 __all__ = [
     "MISSING",
     "Choice",
+    "bounded",
     "check_config",
     "each_of",
     "map_of",
@@ -56,7 +60,8 @@ def load_config[T](schema: type[T], path: Path | str | None, overrides: Sequence
 
     Raises:
         AioError: the file is missing or not YAML, a key or a kind is unknown (the nearest valid one
-            is named), a value has the wrong type, or a mandatory key has no value.
+            is named), a value has the wrong type or is out of its range, or a mandatory key has no
+            value.
 
     >>> load_config(Choice, None, ["kind=conformer"])
     Choice(kind='conformer', options=None)
@@ -204,7 +209,7 @@ def _merge(schema: type, config: DictConfig, update: DictConfig, source: str) ->
     # Before unknown keys: with an unknown kind goes a section of that name.
     check_kinds(schema, update, source)
     try:
-        return cast(DictConfig, OmegaConf.merge(config, update))
+        merged = cast(DictConfig, OmegaConf.merge(config, update))
     except ConfigKeyError as error:
         raise AioError(f"{source}: {unknown_key(config, str(error.full_key))}") from None
     except OmegaConfBaseException as error:
@@ -213,6 +218,13 @@ def _merge(schema: type, config: DictConfig, update: DictConfig, source: str) ->
             reason = f"key '{section}' is a section of keys, not a single value."
             raise AioError(f"{source}: {reason}") from None
         raise AioError(_wrong_value(error, source)) from None
+    _check_ranges(merged, source)
+    return merged
+
+
+def _check_ranges(config: DictConfig, source: str) -> None:
+    for problem in out_of_range(config):
+        raise AioError(f"{source}: {problem}.")
 
 
 def _check_complete(schema: type, config: DictConfig, source: str) -> None:
@@ -225,9 +237,10 @@ def _check_complete(schema: type, config: DictConfig, source: str) -> None:
         raise AioError(f"{source}: key '{key}' has no value and needs one.") from None
     except OmegaConfBaseException as error:
         raise AioError(_wrong_value(error, source)) from None
-    # Again: a kind may be a reference, whose value is known only now.
+    # Again: a value may have been a reference, which is resolved only now.
     OmegaConf.resolve(config)
     check_kinds(schema, config, source)
+    _check_ranges(config, source)
 
 
 def _wrong_value(error: OmegaConfBaseException, source: str) -> str:

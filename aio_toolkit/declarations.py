@@ -24,6 +24,7 @@ LIGHT = (
     "aio_toolkit.config",
     "aio_toolkit.errors",
     "aio_toolkit.files",
+    "aio_toolkit.ranges",
 )
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from aio_toolkit.ranges import bounded
+
 # Frequencies that share a source's gain and error.
 BAND = 4
 # Multiplicative updates of the errors: more of them fit the mixture better and the sources no
@@ -52,9 +54,9 @@ class WienerFilter:
                 more.
         """
 
-        window: int = 512
-        power: float = 2.0
-        detail: float = 0.0
+        window: int = bounded(512, least=4)
+        power: float = bounded(2.0, above=0)
+        detail: float = bounded(0.0, least=0, most=1)
 
     def __init__(self, config: Config):
         self.config = config

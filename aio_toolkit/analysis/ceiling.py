@@ -25,6 +25,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.masks import WienerFilter
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
+from aio_toolkit.ranges import bounded
 from aio_toolkit.scoring.intervals import mean_interval
 from aio_toolkit.scoring.oracles import ideal_mask
 from aio_toolkit.scoring.separation import si_sdr_by_query
@@ -56,8 +57,8 @@ class Ceiling:
         """
 
         codec: str
-        codebooks: list[int] = field(default_factory=list)
-        max_utts: int | None = None
+        codebooks: list[int] = bounded([], least=1)
+        max_utts: int | None = bounded(None, least=1)
         wiener: WienerFilter.Config = field(default_factory=WienerFilter.Config)
 
     def __init__(self, config: Config):

@@ -23,6 +23,7 @@ from aio_toolkit.models.batch import Batch
 from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
 from aio_toolkit.models.subnetwork import Kept, choose_experts, extract
 from aio_toolkit.moe.base import Tables
+from aio_toolkit.ranges import bounded
 from aio_toolkit.scoring.run import ScoreRun, score_decode_dir
 from aio_toolkit.tasks import Task, get_task
 
@@ -48,9 +49,9 @@ class Extraction:
             decode: how the sub-networks of that table are decoded.
         """
 
-        min_load: float = 0.0
-        max_experts: int | None = None
-        budgets: list[int] = field(default_factory=list)
+        min_load: float = bounded(0.0, least=0, most=1)
+        max_experts: int | None = bounded(None, least=1)
+        budgets: list[int] = bounded([], least=1)
         decode: BatchDecoder.Config = field(default_factory=BatchDecoder.Config)
 
     def __init__(

@@ -22,6 +22,7 @@ from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.spans import Span
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import read_json, write_json
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 from aio_toolkit.text import TOKENS_FILE, Vocabulary, train_sentencepiece
 
@@ -130,7 +131,7 @@ class Text(AnswerKind):
             vocab_size: pieces of the SentencePiece model.
         """
 
-        vocab_size: int = 200
+        vocab_size: int = bounded(200, least=1)
 
     @override
     def file_of(self, target: str) -> str:

@@ -4,11 +4,13 @@ Letters: B batch, S samples.
 """
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import override
 
 import torch
 from torch import nn
+
+from aio_toolkit.ranges import bounded
 
 # What each discriminator makes of a wave: the outputs of its layers, the verdict last.
 Judged = list[list[torch.Tensor]]
@@ -51,10 +53,10 @@ class Adversary(nn.Module):
             fft_sizes: windows in samples of the multi-band spectrogram discriminators.
         """
 
-        weight: float = 0.0
-        feature_weight: float = 2.0
-        periods: list[int] = field(default_factory=lambda: [2, 3, 5, 7, 11])
-        fft_sizes: list[int] = field(default_factory=lambda: [2048, 1024, 512])
+        weight: float = bounded(0.0, least=0)
+        feature_weight: float = bounded(2.0, least=0)
+        periods: list[int] = bounded([2, 3, 5, 7, 11], least=1)
+        fft_sizes: list[int] = bounded([2048, 1024, 512], least=2)
 
     def __init__(self, config: Config, sample_rate: int) -> None:
         """Make the discriminators for waves of `sample_rate` Hz."""

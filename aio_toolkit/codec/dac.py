@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import override
 
@@ -19,6 +19,7 @@ from aio_toolkit.devices import pick_device
 from aio_toolkit.errors import AioError
 from aio_toolkit.extras import require
 from aio_toolkit.files import sha256_file
+from aio_toolkit.ranges import bounded
 
 # Longer audio is coded in pieces of this length, which bounds memory; each is given as much around
 # it as the network can hear, so that no seam is left.
@@ -57,15 +58,15 @@ class Dac(Codec):
             codebook_dim: channels in which the nearest code is looked up.
         """
 
-        sample_rate: int = 16000
-        encoder_dim: int = 64
-        encoder_rates: list[int] = field(default_factory=list)
-        latent_dim: int = 1024
-        decoder_dim: int = 1536
-        decoder_rates: list[int] = field(default_factory=list)
-        n_codebooks: int = 12
-        codebook_size: int = 1024
-        codebook_dim: int = 8
+        sample_rate: int = bounded(16000, least=1)
+        encoder_dim: int = bounded(64, least=1)
+        encoder_rates: list[int] = bounded([], least=1)
+        latent_dim: int = bounded(1024, least=1)
+        decoder_dim: int = bounded(1536, least=1)
+        decoder_rates: list[int] = bounded([], least=1)
+        n_codebooks: int = bounded(12, least=1)
+        codebook_size: int = bounded(1024, least=2)
+        codebook_dim: int = bounded(8, least=1)
 
         def resolved(self) -> "Dac.Config":
             """The same architecture with all strides filled in.

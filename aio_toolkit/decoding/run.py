@@ -29,6 +29,7 @@ from aio_toolkit.models.checkpoint import MODEL, LoadedAio, load_aio
 from aio_toolkit.models.half import round_weights
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.progress import progress
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task, get_task
 
 
@@ -51,7 +52,7 @@ class BatchDecoder:
         """
 
         decoders: dict[str, Any] = each_of("decoding")
-        batch_seconds: float = 60.0
+        batch_seconds: float = bounded(60.0, above=0)
         half: bool = False
 
     def __init__(self, config: Config, loaded: LoadedAio, kinds: Sequence[str]):

@@ -13,9 +13,9 @@ from aio_toolkit.decoding.base import Decoder
 from aio_toolkit.decoding.beam_search import BeamSearch, Rules, Weighted
 from aio_toolkit.decoding.ctc_prefix import CtcPrefixes
 from aio_toolkit.decoding.greedy import best_paths
-from aio_toolkit.errors import AioError
 from aio_toolkit.heads.base import Frames
 from aio_toolkit.heads.text import TextHead
+from aio_toolkit.ranges import bounded
 
 
 class Search(StrEnum):
@@ -59,22 +59,14 @@ class TextDecoder(Decoder):
         """
 
         search: Search = Search.beam
-        beam_size: int = 5
-        ctc_weight: float = 0.5
+        beam_size: int = bounded(5, least=1)
+        ctc_weight: float = bounded(0.5, least=0, most=1)
         length_bonus: float = 0.0
-        max_length_ratio: float = 0.4
+        max_length_ratio: float = bounded(0.4, above=0)
 
     def __init__(self, config: Config, head: TextHead, units: TextUnits):
-        """Check the options.
-
-        Raises:
-            AioError: an option is out of its range.
-        """
+        """Take over a head and its units."""
         super().__init__(config, head, units)
-        if config.beam_size < 1:
-            raise AioError(f"text.beam_size must be at least 1, not {config.beam_size}.")
-        if not 0 <= config.ctc_weight <= 1:
-            raise AioError(f"text.ctc_weight must be from 0 to 1, not {config.ctc_weight}.")
         self.config = config
         self.head = head
         self.vocabulary = units.vocabulary

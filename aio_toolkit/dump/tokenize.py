@@ -36,6 +36,7 @@ from aio_toolkit.folders import alone_in
 from aio_toolkit.parallel import parallel_map
 from aio_toolkit.precision import multiplies_bfloat16
 from aio_toolkit.progress import progress
+from aio_toolkit.ranges import bounded
 
 
 class Tokenizer:
@@ -65,8 +66,8 @@ class Tokenizer:
         codec: str
         precision: str = "float32"
         device: str = "cpu"
-        batch_seconds: float = 0.0
-        num_jobs: int = 1
+        batch_seconds: float = bounded(0.0, least=0)
+        num_jobs: int = bounded(1, least=1)
 
     def __init__(self, config: Config) -> None:
         """Load the codec, once in a process; AioError where it cannot be loaded."""

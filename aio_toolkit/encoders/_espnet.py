@@ -11,6 +11,7 @@ from torch import nn
 
 from aio_toolkit.encoders._checks import check_heads, check_kernel
 from aio_toolkit.encoders.base import Encoder
+from aio_toolkit.ranges import bounded
 
 
 class EspnetEncoder(Encoder):
@@ -30,9 +31,9 @@ class EspnetEncoder(Encoder):
             conv_kernel: frames that each block's convolutions see, odd.
         """
 
-        num_heads: int = 4
-        ffn_width: int = 768
-        conv_kernel: int = 31
+        num_heads: int = bounded(4, least=1)
+        ffn_width: int = bounded(768, least=1)
+        conv_kernel: int = bounded(31, least=1)
 
     def __init__(self, config: Config):
         """Make ESPnet's encoder.

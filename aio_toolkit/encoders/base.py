@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from aio_toolkit.ranges import bounded
+
 
 class Encoder(nn.Module, ABC):
     """Maps a padded batch of frames to the states of all its layers.
@@ -41,8 +43,8 @@ class Encoder(nn.Module, ABC):
             num_layers: blocks.
         """
 
-        width: int = 192
-        num_layers: int = 3
+        width: int = bounded(192, least=1)
+        num_layers: int = bounded(3, least=1)
 
     @abstractmethod
     def __init__(self, config: Config):

@@ -8,6 +8,7 @@ from torch import nn
 from aio_toolkit.encoders._checks import check_heads, check_kernel
 from aio_toolkit.encoders.base import Encoder
 from aio_toolkit.layers import FeedForward, Mixer, SelfAttention
+from aio_toolkit.ranges import bounded
 
 
 class TransformerEncoder(Encoder):
@@ -38,9 +39,9 @@ class TransformerEncoder(Encoder):
             conv_kernel: frames that each block's convolution sees, odd; 0 leaves it out.
         """
 
-        num_heads: int = 4
-        ffn_width: int = 768
-        conv_kernel: int = 0
+        num_heads: int = bounded(4, least=1)
+        ffn_width: int = bounded(768, least=1)
+        conv_kernel: int = bounded(0, least=0)
 
     def __init__(self, config: Config):
         """Make the blocks.

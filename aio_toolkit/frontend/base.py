@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from aio_toolkit.frames import FrameGrid
+from aio_toolkit.ranges import bounded
 
 
 class FrontEnd(nn.Module, ABC):
@@ -48,7 +49,7 @@ class FrontEnd(nn.Module, ABC):
                 front ends side by side, a smaller one has less to say.
         """
 
-        scale: float = 1.0
+        scale: float = bounded(1.0, above=0)
 
     @abstractmethod
     def __init__(self, config: Any, grid: FrameGrid):

@@ -10,6 +10,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.frames import FrameGrid
 from aio_toolkit.frontend.base import FrontEnd
 from aio_toolkit.levels import at_unit_level
+from aio_toolkit.ranges import bounded
 
 # Digital silence has a logarithm too: energies of waves of unit level get this much more.
 FLOOR = 1e-6
@@ -33,9 +34,9 @@ class LogMel(FrontEnd):
             window: length of a window in sub-frames: 2.5 of 10 ms are 25 ms.
         """
 
-        num_mels: int = 80
-        subframes: int = 2
-        window: float = 2.5
+        num_mels: int = bounded(80, least=1)
+        subframes: int = bounded(2, least=1)
+        window: float = bounded(2.5, above=0)
 
     def __init__(self, config: Config, grid: FrameGrid):
         """Prepare the filters.

@@ -8,6 +8,7 @@ import torch
 from aio_toolkit.frames import FrameGrid
 from aio_toolkit.frontend.base import FrontEnd
 from aio_toolkit.levels import at_unit_level
+from aio_toolkit.ranges import bounded
 from aio_toolkit.stft import SubframeStft
 
 
@@ -31,9 +32,9 @@ class Spectrum(FrontEnd):
                 half as many.
         """
 
-        subframes: int = 2
-        window: float = 3.2
-        power: float = 0.3
+        subframes: int = bounded(2, least=1)
+        window: float = bounded(3.2, above=0)
+        power: float = bounded(0.3, above=0)
         phase: bool = True
 
     def __init__(self, config: Config, grid: FrameGrid):

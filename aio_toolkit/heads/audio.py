@@ -21,6 +21,7 @@ from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.heads.permutation import best_order
 from aio_toolkit.layers import zero_with_gradient
 from aio_toolkit.loss import Loss, weighted_sum
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 
@@ -63,7 +64,7 @@ class AudioHead(Head):
             paths: options of the paths, `heads/paths/*.py`; one of weight 0 is left out.
         """
 
-        width: int = 256
+        width: int = bounded(256, least=1)
         permutation_by: str = "mask"
         paths: dict[str, Any] = each_of("heads/paths")
 

@@ -21,6 +21,7 @@ with contextlib.redirect_stderr(io.StringIO()):
 from aio_toolkit.answers.text import TextUnits
 from aio_toolkit.heads.base import Frames, Head
 from aio_toolkit.loss import Loss, weighted_sum
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 # What stands in targets where there is no token.
@@ -59,11 +60,11 @@ class TextHead(Head):
             label_smoothing: probability spread evenly over all tokens in the attention loss.
         """
 
-        num_layers: int = 2
-        num_heads: int = 4
-        ffn_width: int = 384
-        ctc_weight: float = 0.5
-        label_smoothing: float = 0.1
+        num_layers: int = bounded(2, least=1)
+        num_heads: int = bounded(4, least=1)
+        ffn_width: int = bounded(384, least=1)
+        ctc_weight: float = bounded(0.5, least=0, most=1)
+        label_smoothing: float = bounded(0.1, least=0, below=1)
 
     def __init__(self, config: Config, width: int, tasks: Sequence[Task], units: TextUnits):
         """Make the layers.

@@ -23,6 +23,7 @@ from aio_toolkit.layers import (
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.layer import MoELayer
 from aio_toolkit.moe.mixture import MoE
+from aio_toolkit.ranges import bounded
 
 # Standard deviation of a new task's embedding: small beside the frames that it is added to.
 EMBEDDING_SCALE = 0.02
@@ -64,12 +65,12 @@ class Backbone(nn.Module):
             moe: the experts.
         """
 
-        width: int = 192
-        num_layers: int = 6
-        num_heads: int = 4
-        ffn_width: int = 768
-        conv_kernel: int = 7
-        layer_drop: float = 0.0
+        width: int = bounded(192, least=1)
+        num_layers: int = bounded(6, least=1)
+        num_heads: int = bounded(4, least=1)
+        ffn_width: int = bounded(768, least=1)
+        conv_kernel: int = bounded(7, least=0)
+        layer_drop: float = bounded(0.0, least=0, below=1)
         recompute: bool = False
         moe: MoE.Config = field(default_factory=MoE.Config)
 

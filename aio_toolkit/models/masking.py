@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from aio_toolkit.errors import AioError
+from aio_toolkit.ranges import bounded
 
 
 class SpanMasking(nn.Module):
@@ -31,20 +31,12 @@ class SpanMasking(nn.Module):
             span: frames masked at a stretch.
         """
 
-        share: float = 0.5
-        span: int = 8
+        share: float = bounded(0.5, above=0, below=1)
+        span: int = bounded(8, least=1)
 
     def __init__(self, config: Config, width: int):
-        """Make the vector that stands in for masked frames.
-
-        Raises:
-            AioError: `share` is not in (0, 1), or `span` is not positive.
-        """
+        """Make the vector that stands in for masked frames."""
         super().__init__()
-        if not 0 < config.share < 1:
-            raise AioError(f"masking.share {config.share} is not in (0, 1).")
-        if config.span < 1:
-            raise AioError(f"masking.span must be at least 1, not {config.span}.")
         self.config = config
         self.embedding = nn.Parameter(torch.randn(width) * 0.02)
 

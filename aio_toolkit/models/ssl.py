@@ -19,6 +19,7 @@ from aio_toolkit.layers import valid_frames
 from aio_toolkit.loss import Loss
 from aio_toolkit.models.masking import SpanMasking
 from aio_toolkit.models.stem import Stem
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ssl._figures import spread
 from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
@@ -50,7 +51,7 @@ class SslEncoder(FeatureEncoder):
         """
 
         encoder: Choice = one_of("encoders", "transformer")
-        stem_kernel: int = 1
+        stem_kernel: int = bounded(1, least=1)
         front_end: FrontEndStack.Config = field(
             default_factory=lambda: FrontEndStack.Config(["log_mel"])
         )

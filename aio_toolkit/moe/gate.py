@@ -9,6 +9,7 @@ import torch
 from aio_toolkit.errors import AioError
 from aio_toolkit.moe.base import Routing
 from aio_toolkit.moe.routers.base import Router, RouterSizes
+from aio_toolkit.ranges import bounded
 
 # Standard deviation of the weights of a gate that starts without noise.
 TIE_BREAKING = 0.02
@@ -45,9 +46,9 @@ class Gate(Router):
                 `top_k` of them (Huang et al. 2024, Eq. 5); null: always `top_k`.
         """
 
-        noise: float = 0.1
+        noise: float = bounded(0.1, least=0)
         renormalise: bool = True
-        top_p: float | None = None
+        top_p: float | None = bounded(None, above=0, most=1)
 
     def __init__(self, config: Config, sizes: RouterSizes):
         """Check the numbers.

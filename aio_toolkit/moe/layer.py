@@ -12,6 +12,7 @@ from aio_toolkit.moe.base import RoutingTable
 from aio_toolkit.moe.experts.base import Experts
 from aio_toolkit.moe.routers.base import Router, RouterSizes
 from aio_toolkit.moe.tabulate import members, tabulate
+from aio_toolkit.ranges import bounded
 
 
 class MoELayer(nn.Module):
@@ -50,9 +51,9 @@ class MoELayer(nn.Module):
         """
 
         layers: list[int] | None = None
-        num_experts: int = 8
-        top_k: int = 2
-        shared_width: int = 0
+        num_experts: int = bounded(8, least=1)
+        top_k: int = bounded(2, least=1)
+        shared_width: int = bounded(0, least=0)
         experts: Choice = one_of("moe/experts", "feed_forward")
 
     def __init__(

@@ -11,6 +11,7 @@ from aio_toolkit.moe.balances.base import Balance
 from aio_toolkit.moe.experts.base import Experts, Place
 from aio_toolkit.moe.layer import MoELayer
 from aio_toolkit.moe.routers.base import Router, RouterSizes
+from aio_toolkit.ranges import bounded
 
 
 class MoEAttention:
@@ -32,8 +33,8 @@ class MoEAttention:
         """
 
         layers: list[int] | None = field(default_factory=list)
-        num_experts: int = 8
-        top_k: int = 4
+        num_experts: int = bounded(8, least=1)
+        top_k: int = bounded(4, least=1)
         experts: Choice = one_of("moe/experts", "attention_heads")
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ssl._figures import classify
 from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
@@ -42,9 +43,9 @@ class BestRq(Objective):
             codebook_dim: channels C that features are projected to.
         """
 
-        num_codebooks: int = 4
-        codebook_size: int = 1024
-        codebook_dim: int = 16
+        num_codebooks: int = bounded(4, least=1)
+        codebook_size: int = bounded(1024, least=2)
+        codebook_dim: int = bounded(16, least=1)
 
     def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
         super().__init__(config, encoder, sizes)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ssl._figures import spread
 from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
@@ -43,10 +44,10 @@ class Contrastive(Objective):
             temperature: what cosines are divided by.
         """
 
-        dim: int = 128
-        num_distractors: int = 50
-        cross_distractors: int = 0
-        temperature: float = 0.1
+        dim: int = bounded(128, least=1)
+        num_distractors: int = bounded(50, least=0)
+        cross_distractors: int = bounded(0, least=0)
+        temperature: float = bounded(0.1, above=0)
 
     def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
         super().__init__(config, encoder, sizes)

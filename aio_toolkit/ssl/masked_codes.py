@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ssl._figures import classify
 from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
@@ -43,8 +44,8 @@ class MaskedCodes(Objective):
                 divided by their sum: coarse codes carry the content.
         """
 
-        num_codebooks: int | None = None
-        codebook_decay: float = 0.7
+        num_codebooks: int | None = bounded(None, least=1)
+        codebook_decay: float = bounded(0.7, above=0, most=1)
 
     def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
         super().__init__(config, encoder, sizes)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ssl._figures import spread
 from aio_toolkit.ssl.base import FeatureEncoder, MaskedBatch, Objective, TargetSizes
 
@@ -48,10 +49,10 @@ class SelfDistillation(Objective):
             top_layers: how many of the last layers are averaged for the target.
         """
 
-        decay: float = 0.99
-        end_decay: float = 0.999
-        decay_steps: int = 1000
-        top_layers: int = 2
+        decay: float = bounded(0.99, least=0, most=1)
+        end_decay: float = bounded(0.999, least=0, most=1)
+        decay_steps: int = bounded(1000, least=1)
+        top_layers: int = bounded(2, least=1)
 
     def __init__(self, config: Config, encoder: FeatureEncoder, sizes: TargetSizes):
         super().__init__(config, encoder, sizes)

@@ -11,10 +11,12 @@ from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.models.adaptation import add_task
 from aio_toolkit.models.checkpoint import MODEL, load_aio
+from aio_toolkit.ranges import bounded
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.multitask import MultitaskModule, tasks_data, train_tasks
 from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, contents
+from aio_toolkit.training.trainer import check_trainer
 
 
 class Adaptation:
@@ -37,7 +39,7 @@ class Adaptation:
         """
 
         trained: str
-        seed: int = 0
+        seed: int = bounded(0, least=0)
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
         optim: Optim.Config = field(default_factory=Optim.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +61,7 @@ def adapt(config: Adaptation.Config, corpus: Corpus, units: Path, out: Path) -> 
     Raises:
         AioError: there is not exactly one new task, or the model knows it.
     """
+    check_trainer(config.trainer)
     tasks = config.data.chosen(corpus.tasks)
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)

@@ -26,6 +26,7 @@ from aio_toolkit.codec.usage import CodeRevival, count_codes, entropy_share
 from aio_toolkit.data.datadir import read_data_dir
 from aio_toolkit.data.digest import digest_of
 from aio_toolkit.layers import zero_with_gradient
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ranks import follow_first_rank
 from aio_toolkit.tasks import Task
 from aio_toolkit.training.clipping import ClippingModule
@@ -34,6 +35,7 @@ from aio_toolkit.training.draws import seed_step
 from aio_toolkit.training.fit import fit
 from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, is_first_rank, say
+from aio_toolkit.training.trainer import check_trainer
 
 
 class CodecModule(ClippingModule):
@@ -78,24 +80,24 @@ class CodecModule(ClippingModule):
             trainer: options of `lightning.Trainer`, see `training.fit`.
         """
 
-        seed: int = 0
+        seed: int = bounded(0, least=0)
         model: Dac.Config = field(default_factory=Dac.Config)
-        crop_seconds: float = 0.5
-        batch_size: int = 12
-        quantize_from: int = 300
-        fitting_batches: int = 60
-        bypass_share: float = 0.25
-        quantizer_dropout: float = 0.0
-        revive_after: int = 200
+        crop_seconds: float = bounded(0.5, above=0)
+        batch_size: int = bounded(12, least=1)
+        quantize_from: int = bounded(300, least=0)
+        fitting_batches: int = bounded(60, least=1)
+        bypass_share: float = bounded(0.25, least=0, most=1)
+        quantizer_dropout: float = bounded(0.0, least=0, most=1)
+        revive_after: int = bounded(200, least=1)
         half: bool = False
         compile: bool = False
-        dev_crops: int = 48
-        num_workers: int = 0
-        mel_weight: float = 10.0
-        snr_weight: float = 0.5
-        si_sdr_weight: float = 0.5
-        codebook_weight: float = 1.0
-        commitment_weight: float = 0.25
+        dev_crops: int = bounded(48, least=1)
+        num_workers: int = bounded(0, least=0)
+        mel_weight: float = bounded(10.0, least=0)
+        snr_weight: float = bounded(0.5, least=0)
+        si_sdr_weight: float = bounded(0.5, least=0)
+        codebook_weight: float = bounded(1.0, least=0)
+        commitment_weight: float = bounded(0.25, least=0)
         adversary: Adversary.Config = field(default_factory=Adversary.Config)
         optim: Optim.Config = field(default_factory=Optim.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
@@ -273,6 +275,7 @@ def train_codec(
     Raises:
         AioError: a data dir is not valid, another run began `out`, or the loss is not a number.
     """
+    check_trainer(config.trainer)
     utterances = {path: read_data_dir(path, tasks) for path in (data, dev)}
     made_from = {str(path): digest_of(of_path) for path, of_path in utterances.items()}
     run = Run(config, out, made_from)

@@ -1,7 +1,7 @@
 """Loaders over splits and mixtures, resumable in the middle of a run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, cast
@@ -28,6 +28,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.frames import FrameGrid
 from aio_toolkit.models.batch import Batch, collate
 from aio_toolkit.parallel import leave_signals_to_parent
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task, get_task
 from aio_toolkit.training.dataset import WaveDataset
 
@@ -66,11 +67,11 @@ class TaskDataModule(lightning.LightningDataModule):
                 task's name; a task that is not trained on needs none.
         """
 
-        seconds: dict[str, float] = field(default_factory=dict)
-        segment_seconds: float | None = None
-        dev_seconds: float = 60.0
-        speed: dict[str, list[float]] = field(default_factory=dict)
-        num_workers: int = 0
+        seconds: dict[str, float] = bounded({}, least=0)
+        segment_seconds: float | None = bounded(None, above=0)
+        dev_seconds: float = bounded(60.0, above=0)
+        speed: dict[str, list[float]] = bounded({}, above=0)
+        num_workers: int = bounded(0, least=0)
         mixing: dict[str, Any] = map_of("data/mixing")
 
         def chosen(self, tasks: Mapping[str, Task]) -> list[Task]:

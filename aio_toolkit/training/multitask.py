@@ -18,6 +18,8 @@ from aio_toolkit.models.size import describe_size, size_of_model
 from aio_toolkit.moe.balances.base import Balance
 from aio_toolkit.moe.base import RoutingTable, Tables
 from aio_toolkit.moe.pool import TablePool
+from aio_toolkit.ranges import bounded
+from aio_toolkit.tasks import get_task
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import AnswerDataset
 from aio_toolkit.training.draws import forked, seed_of, seed_step
@@ -29,6 +31,7 @@ from aio_toolkit.training.pretrain import STATISTICS_BATCHES
 from aio_toolkit.training.run import Run, contents, is_first_rank, say
 from aio_toolkit.training.selection import DevScore
 from aio_toolkit.training.stopwatch import cost_of
+from aio_toolkit.training.trainer import check_trainer
 from aio_toolkit.training.trunk_gradients import TrunkGradients
 
 
@@ -63,11 +66,11 @@ class MultitaskModule(TrainingModule):
             trainer: options of `lightning.Trainer`, see `training.fit`.
         """
 
-        seed: int = 0
+        seed: int = bounded(0, least=0)
         model: AioModel.Config = field(default_factory=AioModel.Config)
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
         optim: Optim.Config = field(default_factory=Optim.Config)
-        task_weights: dict[str, float] = field(default_factory=dict)
+        task_weights: dict[str, float] = bounded({}, above=0)
         trunk: TrunkGradients.Config = field(default_factory=TrunkGradients.Config)
         trainer: dict[str, Any] = field(default_factory=dict)
 
@@ -226,12 +229,15 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
         AioError: an earlier stage has not finished, or was made with another codec; another run
             began the folder; or a loss is not a number.
     """
+    check_trainer(config.trainer)
+    tasks = config.data.chosen(corpus.tasks)
+    for name in config.task_weights:
+        get_task(corpus.tasks, name)
     made_from = config.data.made_from(corpus) | contents(folders.units, folders.ssl / MODEL)
     run = Run(config, folders.out, made_from)
     if run.is_finished(MODEL):
         return
     lightning.seed_everything(config.seed)
-    tasks = config.data.chosen(corpus.tasks)
     units = load_units(folders.units, tasks)
     ssl = load_ssl(folders.ssl / MODEL)
     model = AioModel(config.model, tasks, ssl.encoder, units)
@@ -287,9 +293,8 @@ def train_tasks(
     loaded.model.example_seconds |= data.example_seconds()
     path = run.out / MODEL
     if is_first_rank():
-        batch_seconds = sum(data.config.seconds.values())
-        cost = cost_of(module.trainer, batch_seconds, size_of_model(module.model))
-        cost.write(run.out)
+        seconds, size = sum(data.config.seconds.values()), size_of_model(module.model)
+        cost_of(module.trainer, seconds, size).write(run.out)
         # Last: it says that the run is finished.
         loaded.save(path)
     say(f"wrote {path}")

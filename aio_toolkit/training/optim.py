@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
-from aio_toolkit.errors import AioError
 from aio_toolkit.moe.routers.base import Router
+from aio_toolkit.ranges import bounded
 from aio_toolkit.training.muon import Muon
 
 # AdamW's first-moment decay.
@@ -48,20 +48,14 @@ class Optim:
         """
 
         kind: OptimizerKind = OptimizerKind.adamw
-        lr: float = 1e-3
-        weight_decay: float = 0.01
-        warmup_steps: int = 100
-        fall: float = 1.0
-        beta2: float = 0.98
+        lr: float = bounded(1e-3, above=0)
+        weight_decay: float = bounded(0.01, least=0)
+        warmup_steps: int = bounded(100, least=0)
+        fall: float = bounded(1.0, above=0, most=1)
+        beta2: float = bounded(0.98, least=0, below=1)
 
     def __init__(self, config: Config):
-        """Take over options.
-
-        Raises:
-            AioError: `fall` is no share.
-        """
-        if not 0 < config.fall <= 1:
-            raise AioError(f"optim.fall must be above 0 and at most 1, not {config.fall}.")
+        """Take over options."""
         self.config = config
 
     def build(self, module: nn.Module, max_steps: int) -> OptimizerLRSchedulerConfig:

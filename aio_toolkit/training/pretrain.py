@@ -12,6 +12,7 @@ from aio_toolkit.dump.split import Corpus
 from aio_toolkit.models.batch import Batch
 from aio_toolkit.models.checkpoint import MODEL, LoadedSsl
 from aio_toolkit.models.ssl import SslModel
+from aio_toolkit.ranges import bounded
 from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.dataset import PretrainingDataset
 from aio_toolkit.training.draws import forked, seed_step
@@ -20,6 +21,7 @@ from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.monitor import CollapseMonitor
 from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, is_first_rank, say
+from aio_toolkit.training.trainer import check_trainer
 
 # Batches, drawn as training draws them, whose frames make the statistics of features.
 STATISTICS_BATCHES = 32
@@ -50,7 +52,7 @@ class PretrainModule(TrainingModule):
             trainer: options of `lightning.Trainer`, see `training.fit`.
         """
 
-        seed: int = 0
+        seed: int = bounded(0, least=0)
         model: SslModel.Config = field(default_factory=SslModel.Config)
         data: TaskDataModule.Config = field(default_factory=TaskDataModule.Config)
         optim: Optim.Config = field(default_factory=Optim.Config)
@@ -123,6 +125,7 @@ def pretrain(config: PretrainModule.Config, corpus: Corpus, out: Path) -> None:
         AioError: an earlier stage has not finished, another run began `out`, or the loss is not a
             number.
     """
+    check_trainer(config.trainer)
     run = Run(config, out, config.data.made_from(corpus))
     if run.is_finished(MODEL):
         return

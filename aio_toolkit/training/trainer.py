@@ -56,7 +56,7 @@ def make_trainer(
     Raises:
         AioError: an option is unknown or has a value that it cannot have.
     """
-    _check(section)
+    check_trainer(section)
     options = dict(section)
     every = options.pop("checkpoint_every", CHECKPOINT_EVERY)
     callbacks: list[Callback] = [*_checkpoints(out, every, best_by), Stopwatch()]
@@ -88,6 +88,33 @@ def make_trainer(
         raise AioError(f"trainer: {' '.join(str(error).split())}") from None
     _check_processes(trainer)
     return trainer
+
+
+def check_trainer(section: Mapping[str, Any]) -> None:
+    """Refuse what can be told of a `trainer` section before there is anything to train.
+
+    Raises:
+        AioError: an option is unknown, lacks, or has a value that it cannot have.
+
+    >>> check_trainer({"max_steps": 0})
+    Traceback (most recent call last):
+    aio_toolkit.errors.AioError: trainer.max_steps is a whole number from 1 on, not 0.
+    """
+    known = {"checkpoint_every", *inspect.signature(lightning.Trainer).parameters}
+    known -= {"plugins"}
+    for key, value in section.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise AioError(f"unknown key 'trainer.{key}'. Did you mean 'trainer.{near}'?")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if key in COUNTS and not (is_number and isinstance(value, int) and value >= 1):
+            raise AioError(f"trainer.{key} is a whole number from 1 on, not {value!r}.")
+        if key in LEAST and value is not None and not (is_number and value >= LEAST[key]):
+            raise AioError(f"trainer.{key} is a number from {LEAST[key]:g} on, not {value!r}.")
+    if "max_steps" not in section:
+        raise AioError(
+            "key 'trainer.max_steps' has no value and needs one: the number of optimizer steps."
+        )
 
 
 def _checkpoints(out: Path, checkpoint_every: int, best_by: tuple[str, str]) -> list[Callback]:
@@ -122,24 +149,6 @@ def _make[T](key: str, spec: Any, base: type[T]) -> T:
         return found(**spec.get("init_args", {}))
     except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise AioError(f"trainer.{key}: cannot make {named}: {error}.") from None
-
-
-def _check(section: Mapping[str, Any]) -> None:
-    known = {"checkpoint_every", *inspect.signature(lightning.Trainer).parameters}
-    known -= {"plugins"}
-    for key, value in section.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise AioError(f"unknown key 'trainer.{key}'. Did you mean 'trainer.{near}'?")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if key in COUNTS and not (is_number and isinstance(value, int) and value >= 1):
-            raise AioError(f"trainer.{key} is a whole number from 1 on, not {value!r}.")
-        if key in LEAST and value is not None and not (is_number and value >= LEAST[key]):
-            raise AioError(f"trainer.{key} is a number from {LEAST[key]:g} on, not {value!r}.")
-    if "max_steps" not in section:
-        raise AioError(
-            "key 'trainer.max_steps' has no value and needs one: the number of optimizer steps."
-        )
 
 
 def _check_processes(trainer: lightning.Trainer) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from aio_toolkit.ranges import bounded
 from aio_toolkit.ranks import sum_over_ranks
 
 
@@ -57,7 +58,7 @@ class TrunkGradients(nn.Module):
         """
 
         even: bool = True
-        memory: float = 0.95
+        memory: float = bounded(0.95, least=0, below=1)
 
     def __init__(self, config: Config, weights: Mapping[str, float]):
         """Begin without any norm.

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from aio_toolkit.config import from_values
 from aio_toolkit.errors import AioError
 from aio_toolkit.layers import valid_frames
 from aio_toolkit.models.masking import SpanMasking, sample_spans
@@ -45,10 +46,10 @@ def test_masked_frames_carry_nothing_of_the_input():
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.2, 1.5])
 def test_a_share_that_masks_nothing_or_all_is_named(share):
-    with pytest.raises(AioError, match=rf"masking.share {share} is not in \(0, 1\)"):
-        SpanMasking(SpanMasking.Config(share=share), 4)
+    with pytest.raises(AioError, match="key 'share' must be above 0 and below 1, not"):
+        from_values(SpanMasking.Config, {"share": share}, "masking")
 
 
 def test_a_span_without_a_frame_is_named():
-    with pytest.raises(AioError, match="masking.span must be at least 1, not 0"):
-        SpanMasking(SpanMasking.Config(span=0), 4)
+    with pytest.raises(AioError, match="key 'span' must be at least 1, not 0"):
+        from_values(SpanMasking.Config, {"span": 0}, "masking")

@@ -187,12 +187,6 @@ def test_an_unknown_encoder_is_named_with_the_known_ones():
         SslEncoder(SslEncoder.Config(Choice("mamba")), CODEC.grid)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.5])
-def test_a_share_that_masks_nothing_or_all_is_refused(share):
-    with pytest.raises(AioError, match=rf"masking.share {share} is not in \(0, 1\)"):
-        make_model(masking=SpanMasking.Config(share=share))
-
-
 def test_the_encoder_of_stage_3_comes_back_as_it_was(tmp_path):
     from aio_toolkit.models.checkpoint import LoadedSsl, load_ssl
 

@@ -243,6 +243,20 @@ def test_task_weights_scale_the_losses_that_they_name(root, units):
     assert total == pytest.approx(asr + 4.0 * st, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("task_weights={asrr: 4.0}", "unknown task 'asrr'"),
+        ("trainer.max_steps=0", "trainer.max_steps is a whole number from 1 on, not 0"),
+        ("trainer.max_stepz=3", "Did you mean 'trainer.max_steps'?"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_read(tmp_path, option, message):
+    with pytest.raises(AioError) as caught:
+        train(tmp_path / "nowhere", tmp_path / "nowhere", "out", BOTH, option)
+    assert message in str(caught.value)
+
+
 def test_segments_are_cut_in_training_and_not_in_validation(tmp_path, monkeypatch):
     """Codes of silence and vectors come from the units; 0.2 s are ten frames."""
     write_dump(tmp_path, tasks=("sound",))

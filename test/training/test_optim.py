@@ -7,6 +7,7 @@ import torch
 from tiny import tiny_model
 from torch import nn
 
+from aio_toolkit.config import from_values
 from aio_toolkit.errors import AioError
 from aio_toolkit.moe.routers.base import RouterSizes
 from aio_toolkit.moe.routers.per_task import PerTaskRouter
@@ -67,8 +68,8 @@ def test_the_rate_holds_until_its_fall(step, share):
 
 @pytest.mark.parametrize("fall", [0.0, -0.1, 1.01])
 def test_a_fall_that_is_no_share_is_refused(fall):
-    with pytest.raises(AioError, match=r"optim\.fall must be above 0 and at most 1, not"):
-        Optim(Optim.Config(fall=fall))
+    with pytest.raises(AioError, match="key 'fall' must be above 0 and at most 1, not"):
+        from_values(Optim.Config, {"fall": fall}, "optim")
 
 
 def test_a_run_shorter_than_its_warm_up_never_falls():

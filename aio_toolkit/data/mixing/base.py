@@ -15,6 +15,7 @@ from aio_toolkit.data.mixtures import Mixture, pad_or_crop, peak_normalise
 from aio_toolkit.data.resampling import change_speed
 from aio_toolkit.data.source_dir import Source, SourceFolders
 from aio_toolkit.errors import AioError
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 # Quieter stretches have no level that could be changed.
@@ -97,7 +98,7 @@ class MixingRule(ABC):
         """
 
         sources: list[str] = field(default_factory=list)
-        share: float = 1.0
+        share: float = bounded(1.0, least=0, most=1)
 
     def __init__(self, config: Any, task: Task, folders: SourceFolders):
         """Find the sources.

@@ -1,6 +1,6 @@
 """Sounds of different classes, each somewhere in the mixture. Letters: see `data.mixing.base`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import override
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from aio_toolkit.data.mixing.base import MixingRule, Piece, by_speaker, pick
 from aio_toolkit.data.source_dir import SourceFolders
 from aio_toolkit.errors import AioError
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 
@@ -27,8 +28,8 @@ class Events(MixingRule):
             level_db: largest gain of an event over its own level, in either direction.
         """
 
-        durations: list[float] = field(default_factory=lambda: [0.5, 1.0])
-        level_db: float = 2.5
+        durations: list[float] = bounded([0.5, 1.0], above=0)
+        level_db: float = bounded(2.5, least=0)
 
     def __init__(self, config: Config, task: Task, folders: SourceFolders):
         """Sort the sources by class.

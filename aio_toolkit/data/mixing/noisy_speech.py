@@ -18,6 +18,7 @@ from aio_toolkit.data.mixing.base import (
 from aio_toolkit.data.mixtures import Mixture, convolve_rir, pad_or_crop, scale_to_snr
 from aio_toolkit.data.source_dir import SourceFolders
 from aio_toolkit.errors import AioError
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 # What pieces are that belong to no target.
@@ -46,8 +47,8 @@ class NoisySpeech(MixingRule):
         noises: list[str] = field(default_factory=list)
         rooms: list[str] = field(default_factory=list)
         snr_db: list[float] = field(default_factory=lambda: [0.0, 10.0])
-        room_share: float = 0.0
-        speed: list[float] = field(default_factory=lambda: [1.0])
+        room_share: float = bounded(0.0, least=0, most=1)
+        speed: list[float] = bounded([1.0], above=0)
 
     def __init__(self, config: Config, task: Task, folders: SourceFolders):
         """Find speech, noises and rooms.

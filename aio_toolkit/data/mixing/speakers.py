@@ -1,6 +1,6 @@
 """Several people who speak at once. Letters: see `data.mixing.base`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import override
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from aio_toolkit.data.mixing.base import MixingRule, Piece, by_speaker, cut, pick
 from aio_toolkit.data.source_dir import SourceFolders
 from aio_toolkit.errors import AioError
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 
@@ -28,9 +29,9 @@ class Speakers(MixingRule):
             counts: how many may speak; empty: as many as the task has targets.
         """
 
-        level_db: float = 5.0
-        speed: list[float] = field(default_factory=lambda: [1.0])
-        counts: list[int] = field(default_factory=list)
+        level_db: float = bounded(5.0, least=0)
+        speed: list[float] = bounded([1.0], above=0)
+        counts: list[int] = bounded([], least=1)
 
     def __init__(self, config: Config, task: Task, folders: SourceFolders):
         """Sort the sources by speaker.

@@ -8,6 +8,7 @@ import numpy as np
 from aio_toolkit.data.mixing.base import MixingRule, Piece, by_speaker, pick
 from aio_toolkit.data.source_dir import Source, SourceFolders
 from aio_toolkit.errors import AioError
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 
@@ -27,8 +28,8 @@ class Stems(MixingRule):
             level_db: largest gain of a stem over its own level, in either direction.
         """
 
-        remix_share: float = 0.5
-        level_db: float = 3.0
+        remix_share: float = bounded(0.5, least=0, most=1)
+        level_db: float = bounded(3.0, least=0)
 
     def __init__(self, config: Config, task: Task, folders: SourceFolders):
         """Sort the stems by song.

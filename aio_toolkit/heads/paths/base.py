@@ -15,6 +15,7 @@ from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.codec.base import Codec
 from aio_toolkit.layers import row_numbers, valid_frames
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 
 
 @dataclass
@@ -147,7 +148,7 @@ class CodePath(nn.Module, ABC):
             weight: weight of its loss; 0 leaves the path out.
         """
 
-        weight: float = 0.0
+        weight: float = bounded(0.0, least=0)
 
     @abstractmethod
     def __init__(self, config: Any, width: int, units: CodecUnits):

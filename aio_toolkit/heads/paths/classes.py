@@ -14,6 +14,7 @@ from aio_toolkit.answers.audio import CodecUnits
 from aio_toolkit.codec.base import Codec
 from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 
 # Probability that a source is told its true coarser codes in a training step.
 TOLD = 0.5
@@ -59,8 +60,8 @@ class ClassPath(CodePath):
                 divided by their sum.
         """
 
-        num_codebooks: int | None = None
-        codebook_decay: float = 0.8
+        num_codebooks: int | None = bounded(None, least=1)
+        codebook_decay: float = bounded(0.8, above=0, most=1)
 
     def __init__(self, config: Config, width: int, units: CodecUnits):
         super().__init__(config, width, units)

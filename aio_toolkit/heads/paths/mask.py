@@ -16,6 +16,7 @@ from aio_toolkit.codec.base import Codec
 from aio_toolkit.heads.paths.base import CodePath, References, SourceFrames
 from aio_toolkit.levels import at_unit_level, rms_levels
 from aio_toolkit.loss import Loss
+from aio_toolkit.ranges import bounded
 from aio_toolkit.stft import SubframeStft
 
 # A reference with less than this share of the mixture's energy is silent.
@@ -64,12 +65,12 @@ class MaskPath(CodePath):
                 that it has.
         """
 
-        weight: float = 1.0
+        weight: float = bounded(1.0, least=0)
         kind: MaskKind = MaskKind.magnitude
-        subframes: int = 2
-        window: float = 3.2
-        threshold_db: float = 30.0
-        silent_weight: float = 0.2
+        subframes: int = bounded(2, least=1)
+        window: float = bounded(3.2, above=0)
+        threshold_db: float = bounded(30.0, above=0)
+        silent_weight: float = bounded(0.2, least=0)
 
     def __init__(self, config: Config, width: int, units: CodecUnits):
         """Make the layer of the masks; AioError where windows do not fit the frame."""

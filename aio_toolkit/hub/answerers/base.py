@@ -22,6 +22,7 @@ from aio_toolkit.hub.recording import Recording, to_recording
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.batch import Example, collate
 from aio_toolkit.models.checkpoint import MAX_SECONDS, MIN_SECONDS
+from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 # Seconds of a window, at the least, unless users ask for less: below, masks have little to go by,
@@ -70,9 +71,9 @@ class Answerer[Window, Heard, Answer](ABC):
             window: seconds that are heard at a time; none given, what training tells.
         """
 
-        channel: int | None = None
+        channel: int | None = bounded(None, least=1)
         partial: bool = False
-        window: float | None = None
+        window: float | None = bounded(None, above=0)
 
     def __init__(self, model: AioModel, task: Task, codec: Callable[[], Codec]):
         """Take over a model.

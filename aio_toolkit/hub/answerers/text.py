@@ -15,6 +15,7 @@ from aio_toolkit.hub.blocks import Tap, resampled
 from aio_toolkit.hub.formats import Format, Word
 from aio_toolkit.hub.recording import Recording
 from aio_toolkit.hub.words import align
+from aio_toolkit.ranges import bounded
 
 # Where more follows, a stretch is no shorter than this share of the longest.
 SHORTEST = 1 / 3
@@ -55,7 +56,7 @@ class TextAnswerer(Answerer[Stretch, TextAnswer, TextAnswer]):
         """
 
         search: Search = Search.beam
-        beam_size: int = 5
+        beam_size: int = bounded(5, least=1)
         format: Format = Format.txt
 
     def check(self, options: Options) -> None:

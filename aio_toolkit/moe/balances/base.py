@@ -8,6 +8,7 @@ import torch
 
 from aio_toolkit.moe.base import RoutingTable
 from aio_toolkit.moe.routers.base import Router
+from aio_toolkit.ranges import bounded
 
 
 class Balance(ABC):
@@ -39,7 +40,7 @@ class Balance(ABC):
             weight: weight of the loss, summed over layers.
         """
 
-        weight: float = 0.01
+        weight: float = bounded(0.01, least=0)
 
     def __init__(self, config: Any):
         self.config = config

@@ -8,6 +8,7 @@ import torch
 from aio_toolkit.moe.balances.base import Balance
 from aio_toolkit.moe.base import RoutingTable
 from aio_toolkit.moe.routers.base import Router
+from aio_toolkit.ranges import bounded
 
 
 class Bias(Balance):
@@ -31,7 +32,7 @@ class Bias(Balance):
             rate: what an expert's bias gains or loses in a step, in units of probability.
         """
 
-        rate: float = 1e-3
+        rate: float = bounded(1e-3, least=0)
 
     @override
     def loss(self, table: RoutingTable) -> torch.Tensor:

@@ -7,6 +7,7 @@ import torch
 
 from aio_toolkit.moe.balances.base import Balance
 from aio_toolkit.moe.base import RoutingTable
+from aio_toolkit.ranges import bounded
 
 
 class Switch(Balance):
@@ -28,7 +29,7 @@ class Switch(Balance):
             z_weight: weight of the z-loss within the loss.
         """
 
-        z_weight: float = 0.1
+        z_weight: float = bounded(0.1, least=0)
 
     @override
     def loss(self, table: RoutingTable) -> torch.Tensor:

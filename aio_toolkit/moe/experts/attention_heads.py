@@ -20,6 +20,7 @@ from aio_toolkit.moe.matrices import (
     expert_matrices,
     grouped_linear,
 )
+from aio_toolkit.ranges import bounded
 
 
 class AttentionHeads(Experts):
@@ -40,7 +41,7 @@ class AttentionHeads(Experts):
             head_width: channels C of a head, a multiple of 8.
         """
 
-        head_width: int = 48
+        head_width: int = bounded(48, least=1)
 
     def __init__(self, config: Config, width: int, num_experts: int):
         """Make the matrices.

@@ -18,6 +18,7 @@ from aio_toolkit.moe.matrices import (
     expert_matrices,
     grouped_linear,
 )
+from aio_toolkit.ranges import bounded
 
 
 class Activation(enum.StrEnum):
@@ -48,7 +49,7 @@ class FeedForwardExperts(Experts):
             activation: `gelu` or `swiglu`.
         """
 
-        ffn_width: int = 384
+        ffn_width: int = bounded(384, least=1)
         activation: Activation = Activation.gelu
 
     def __init__(self, config: Config, width: int, num_experts: int):

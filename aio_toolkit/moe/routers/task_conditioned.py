@@ -8,6 +8,7 @@ from torch import nn
 
 from aio_toolkit.moe.gate import Gate
 from aio_toolkit.moe.routers.base import RouterSizes
+from aio_toolkit.ranges import bounded
 
 
 class TaskConditionedRouter(Gate):
@@ -28,7 +29,7 @@ class TaskConditionedRouter(Gate):
             task_width: width of the task embedding.
         """
 
-        task_width: int = 16
+        task_width: int = bounded(16, least=1)
 
     def __init__(self, config: Config, sizes: RouterSizes):
         super().__init__(config, sizes)
