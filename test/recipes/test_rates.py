@@ -3,20 +3,17 @@
 Official weights would have to be fetched: random ones find out whether hops, frames and masks fit.
 """
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
+from small_recipe import copy_recipe, run_recipe
 
 from aio_toolkit.codec.dac import Dac
 from aio_toolkit.codec.dac_model import build_dac, save_dac
 from aio_toolkit.files import read_json
 from aio_toolkit.scoring.results import read_results
 
-ROOT = Path(__file__).resolve().parents[2]
 # What the package publishes: rate, strides, codebooks.
 OFFICIAL = {
     "dac-16khz": (16000, [2, 4, 5, 8], 12),
@@ -28,41 +25,25 @@ FEW = (
     "data.seconds.asr=3 data.seconds.st=0 data.seconds.sep=3 data.seconds.sound=0 "
     "data.seconds.music=0"
 )
-SMALL = {
-    "small": "true",
-    "local_data_opts": "--scale 0.01",
-    **{f"{name}dir": name for name in ("data", "dump", "exp")},
+OPTIONS = {
+    "stop_stage": "6",
     "ssl_args": FEW,
     # Codes of sources too, so that every stage meets the codec.
     "train_args": f"{FEW} model.heads.audio.paths.classes.weight=0.3",
     "decode_args": "decoders.text.beam_size=1 batch_seconds=8",
     "decode_tasks": "enh",
-    "tag": "small",
 }
 
 
 @pytest.fixture
 def recipe(tmp_path) -> Path:
-    """A copy of mini_aio in a tree like the repository's."""
-    if not (ROOT / "tools" / "venv" / ".installed").is_file():
-        pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
-    for name in ("aio_toolkit", "tools", "utils"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    made = shutil.ignore_patterns("corpus", "data", "dump", "exp", "__pycache__")
-    shutil.copytree(ROOT / "egs" / "TEMPLATE", tmp_path / "egs" / "TEMPLATE")
-    shutil.copytree(ROOT / "egs" / "mini_aio", tmp_path / "egs" / "mini_aio", ignore=made)
-    return tmp_path / "egs" / "mini_aio"
+    """Nothing has run there."""
+    return copy_recipe(tmp_path)
 
 
 def run(recipe: Path, rate: int, codec: str) -> Path:
     """Run the stages from data to scores; the decode folder."""
-    options = {**SMALL, "fs": str(rate), "codec": codec, "nj": "1"}
-    command = ["./run.sh", "--stop_stage", "6"]
-    command += [word for name, value in options.items() for word in (f"--{name}", value)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900
-    )
+    done = run_recipe(recipe, {**OPTIONS, "fs": str(rate), "codec": codec})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (decoded,) = (recipe / "exp" / "small").glob("decode_*_test")
     return decoded

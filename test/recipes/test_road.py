@@ -2,50 +2,24 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from small_recipe import ROOT, copy_recipe, run_recipe
 
 from aio_toolkit.scoring.results import read_results
-
-ROOT = Path(__file__).resolve().parents[2]
-# The real configurations, cut to seconds, in the folders that they always have.
-SMALL = {
-    "small": "true",
-    "local_data_opts": "--scale 0.01",
-    **{f"{name}dir": name for name in ("data", "dump", "exp")},
-    "tag": "small",
-}
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
-    """A copy of the recipe's own files in a tree like the repository's."""
-    if not (ROOT / "tools" / "venv" / ".installed").is_file():
-        pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
-    root = tmp_path_factory.mktemp("road")
-    for name in ("aio_toolkit", "tools", "utils"):
-        (root / name).symlink_to(ROOT / name)
-    made = shutil.ignore_patterns("corpus", "data", "dump", "exp", "__pycache__")
-    shutil.copytree(ROOT / "egs" / "TEMPLATE", root / "egs" / "TEMPLATE")
-    shutil.copytree(ROOT / "egs" / "mini_aio", root / "egs" / "mini_aio", ignore=made)
-    return root / "egs" / "mini_aio"
+    """Stages build on what those before them have made here."""
+    return copy_recipe(tmp_path_factory.mktemp("road"))
 
 
 def run(recipe: Path, *stages: int, **more: str) -> subprocess.CompletedProcess[str]:
     first, last = stages[0], stages[-1]
-    return run_with(recipe, {"stage": str(first), "stop_stage": str(last), **SMALL, **more})
-
-
-def run_with(recipe: Path, options: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    words = [item for name, value in options.items() for item in (f"--{name}", value)]
-    command = ["./run.sh", "--nj", "1", *words]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        command, cwd=recipe, env=environment, capture_output=True, text=True, timeout=900
-    )
+    return run_recipe(recipe, {"stage": str(first), "stop_stage": str(last), **more})
 
 
 @pytest.mark.slow
@@ -170,8 +144,8 @@ def test_a_list_of_systems_ends_in_one_table_and_is_not_run_again(recipe):
         "options: {decode_tasks: asr enh}\n"
         "systems: {demo: {}, short: {decode_args: decoders.text.max_length_ratio=0.1}}\n"
     )
-    options = {name: value for name, value in SMALL.items() if name != "tag"}
-    first = run_with(recipe, {"compare": "conf/small.yaml", **options})
+    options = {"compare": "conf/small.yaml", "tag": ""}
+    first = run_recipe(recipe, options)
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
     results = recipe / "results" / "small"
     table = (results / "RESULTS.md").read_text()
@@ -184,7 +158,7 @@ def test_a_list_of_systems_ends_in_one_table_and_is_not_run_again(recipe):
     kept = [path for path in (results / "demo" / "0").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in kept) <= 300_000
 
-    again = run_with(recipe, {"compare": "conf/small.yaml", **options})
+    again = run_recipe(recipe, options)
     assert again.returncode == 0, again.stderr[-3000:]
     assert "2 runs, of which 2 are finished" in again.stdout
     assert "stage" not in again.stdout.partition("| system")[0]
