@@ -36,7 +36,7 @@ class LogMel(FrontEnd):
 
         num_mels: int = bounded(80, least=1)
         subframes: int = bounded(2, least=1)
-        window: float = bounded(2.5, above=0)
+        window: float = bounded(2.5, least=1)
 
     def __init__(self, config: Config, grid: FrameGrid):
         """Prepare the filters.

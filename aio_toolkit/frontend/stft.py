@@ -33,7 +33,7 @@ class Spectrum(FrontEnd):
         """
 
         subframes: int = bounded(2, least=1)
-        window: float = bounded(3.2, above=0)
+        window: float = bounded(3.2, least=1)
         power: float = bounded(0.3, above=0)
         phase: bool = True
 

@@ -68,7 +68,7 @@ class MaskPath(CodePath):
         weight: float = bounded(1.0, least=0)
         kind: MaskKind = MaskKind.magnitude
         subframes: int = bounded(2, least=1)
-        window: float = bounded(3.2, above=0)
+        window: float = bounded(3.2, least=1)
         threshold_db: float = bounded(30.0, above=0)
         silent_weight: float = bounded(0.2, least=0)
 
