@@ -17,7 +17,7 @@ from aio_toolkit.data.layout import WAVES
 from aio_toolkit.decoding.run import BatchDecoder
 from aio_toolkit.dump.fingerprints import CODEC_FILE
 from aio_toolkit.dump.split import Corpus
-from aio_toolkit.errors import AioError
+from aio_toolkit.errors import AioError, StoppedError
 from aio_toolkit.files import read_json, write_json
 from aio_toolkit.tasks import Task, load_tasks
 from aio_toolkit.training.multitask import MultitaskModule
@@ -98,6 +98,22 @@ class System:
         return "" if digest_of(recordings) == stamp.data else str(data)
 
 
+def run_script(script: Path, arguments: Sequence[str]) -> int:
+    """Run a script of Bash to its end; its status. What ends this process ends the script.
+
+    >>> run_script(Path("/dev/null"), [])
+    0
+    """
+    with subprocess.Popen(["bash", str(script), *arguments]) as process:
+        try:
+            return process.wait()
+        except (StoppedError, KeyboardInterrupt):
+            # Not by SIGKILL: what the script runs would go on without it.
+            process.terminate()
+            process.wait()
+            raise
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A list of systems, and where what comes of it is.
@@ -153,8 +169,7 @@ class Comparison:
         folder = run.folder(self.results)
         # Until it is done, these are results of neither.
         (folder / OPTIONS).unlink(missing_ok=True)
-        done = subprocess.run(["bash", str(self.script), *run.arguments(keep=folder)])
-        if done.returncode != 0:
+        if run_script(self.script, run.arguments(keep=folder)) != 0:
             return False
         write_json(folder / OPTIONS, run.told)
         return True

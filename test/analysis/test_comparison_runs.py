@@ -6,6 +6,7 @@ The stages are a script that takes a folder from a shelf of finished runs.
 import dataclasses
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from kept_runs import write_run
 from tiny import TASKS_YAML, write_dump
 
 from aio_toolkit.analysis.comparison_list import ComparisonList, read_list
-from aio_toolkit.analysis.comparison_runs import Comparison, System
+from aio_toolkit.analysis.comparison_runs import Comparison, System, run_script
 from aio_toolkit.answers.decode_stamp import DecodeStamp
 from aio_toolkit.config import to_dict
 from aio_toolkit.data.digest import digest_of
 from aio_toolkit.data.inputs import read_inputs
-from aio_toolkit.errors import AioError
+from aio_toolkit.errors import AioError, StoppedError
 from aio_toolkit.files import write_json
 from aio_toolkit.training.run import Run
 
@@ -243,3 +244,24 @@ def test_without_stage_2_nothing_is_begun(recipe):
     with pytest.raises(AioError, match=re.escape("dump/train/codec.json is not there. Run './run")):
         recipe.called()
     assert recipe.calls == []
+
+
+def test_what_ends_a_comparison_ends_the_script_and_what_it_runs(tmp_path):
+    script = tmp_path / "stages.sh"
+    script.write_text(
+        """sleep 60 & child=$!
+        trap 'kill $child; wait $child; echo "child ended by $?" >"$1"; exit 143' TERM
+        kill -ALRM $PPID
+        wait"""
+    )
+
+    def stop(number: int, frame: object) -> None:
+        raise StoppedError(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with pytest.raises(StoppedError):
+            run_script(script, [str(tmp_path / "ended")])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert (tmp_path / "ended").read_text() == "child ended by 143\n"
