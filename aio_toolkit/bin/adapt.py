@@ -33,8 +33,9 @@ def main() -> None:
     args = parse(build_parser())
     require("train")
     from aio_toolkit.config import check_config, load_config
+    from aio_toolkit.training.trainer_options import check_trainer
 
-    check_config(SCHEMA, args.config, args.set)
+    check_trainer(check_config(SCHEMA, args.config, args.set)["trainer"])
     from aio_toolkit.training.adapt import Adaptation, adapt
 
     config = load_config(Adaptation.Config, args.config, args.set)

@@ -27,8 +27,9 @@ def main() -> None:
     args = parse(build_parser())
     require("train")
     from aio_toolkit.config import check_config, load_config
+    from aio_toolkit.training.trainer_options import check_trainer
 
-    check_config(SCHEMA, args.config, args.set)
+    check_trainer(check_config(SCHEMA, args.config, args.set)["trainer"])
     from aio_toolkit.tasks import load_tasks
     from aio_toolkit.training.codec import CodecModule, train_codec
 

@@ -16,7 +16,6 @@ from aio_toolkit.training.data_module import TaskDataModule
 from aio_toolkit.training.multitask import MultitaskModule, tasks_data, train_tasks
 from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, contents
-from aio_toolkit.training.trainer import check_trainer
 
 
 class Adaptation:
@@ -61,7 +60,6 @@ def adapt(config: Adaptation.Config, corpus: Corpus, units: Path, out: Path) -> 
     Raises:
         AioError: there is not exactly one new task, or the model knows it.
     """
-    check_trainer(config.trainer)
     tasks = config.data.chosen(corpus.tasks)
     if len(tasks) != 1:
         names = ", ".join(task.name for task in tasks)

@@ -35,7 +35,6 @@ from aio_toolkit.training.draws import seed_step
 from aio_toolkit.training.fit import fit
 from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, is_first_rank, say
-from aio_toolkit.training.trainer import check_trainer
 
 
 class CodecModule(ClippingModule):
@@ -275,7 +274,6 @@ def train_codec(
     Raises:
         AioError: a data dir is not valid, another run began `out`, or the loss is not a number.
     """
-    check_trainer(config.trainer)
     utterances = {path: read_data_dir(path, tasks) for path in (data, dev)}
     made_from = {str(path): digest_of(of_path) for path, of_path in utterances.items()}
     run = Run(config, out, made_from)

@@ -31,7 +31,6 @@ from aio_toolkit.training.pretrain import STATISTICS_BATCHES
 from aio_toolkit.training.run import Run, contents, is_first_rank, say
 from aio_toolkit.training.selection import DevScore
 from aio_toolkit.training.stopwatch import cost_of
-from aio_toolkit.training.trainer import check_trainer
 from aio_toolkit.training.trunk_gradients import TrunkGradients
 
 
@@ -229,7 +228,6 @@ def train_multitask(config: MultitaskModule.Config, corpus: Corpus, folders: Fol
         AioError: an earlier stage has not finished, or was made with another codec; another run
             began the folder; or a loss is not a number.
     """
-    check_trainer(config.trainer)
     tasks = config.data.chosen(corpus.tasks)
     for name in config.task_weights:
         get_task(corpus.tasks, name)

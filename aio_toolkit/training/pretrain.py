@@ -21,7 +21,6 @@ from aio_toolkit.training.module import TrainingModule
 from aio_toolkit.training.monitor import CollapseMonitor
 from aio_toolkit.training.optim import Optim
 from aio_toolkit.training.run import Run, is_first_rank, say
-from aio_toolkit.training.trainer import check_trainer
 
 # Batches, drawn as training draws them, whose frames make the statistics of features.
 STATISTICS_BATCHES = 32
@@ -125,7 +124,6 @@ def pretrain(config: PretrainModule.Config, corpus: Corpus, out: Path) -> None:
         AioError: an earlier stage has not finished, another run began `out`, or the loss is not a
             number.
     """
-    check_trainer(config.trainer)
     run = Run(config, out, config.data.made_from(corpus))
     if run.is_finished(MODEL):
         return

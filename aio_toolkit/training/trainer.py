@@ -1,8 +1,6 @@
 """Lightning's trainer, made of the `trainer:` section of a configuration."""
 
-import difflib
 import importlib
-import inspect
 import logging
 import os
 import warnings
@@ -21,13 +19,10 @@ from aio_toolkit.training.bar import TrainingBar
 from aio_toolkit.training.checkpoints import BEST, CheckpointFiles
 from aio_toolkit.training.newest import NewestState
 from aio_toolkit.training.stopwatch import Stopwatch
+from aio_toolkit.training.trainer_options import check_trainer
 
 # Optimizer steps between checkpoints.
 CHECKPOINT_EVERY = 200
-# Whole numbers of the section, which count something.
-COUNTS = ("max_steps", "checkpoint_every", "accumulate_grad_batches", "log_every_n_steps")
-# The least values of others, which Lightning takes as they come.
-LEAST = {"gradient_clip_val": 0, "val_check_interval": 1}
 # Lightning's remarks that are wrong here or help nobody: on its internals, its hosted products,
 # loaders of small machines, frozen parts, and loaders that cannot resume (ours start at the right
 # step).
@@ -88,33 +83,6 @@ def make_trainer(
         raise AioError(f"trainer: {' '.join(str(error).split())}") from None
     _check_processes(trainer)
     return trainer
-
-
-def check_trainer(section: Mapping[str, Any]) -> None:
-    """Refuse what can be told of a `trainer` section before there is anything to train.
-
-    Raises:
-        AioError: an option is unknown, lacks, or has a value that it cannot have.
-
-    >>> check_trainer({"max_steps": 0})
-    Traceback (most recent call last):
-    aio_toolkit.errors.AioError: trainer.max_steps is a whole number from 1 on, not 0.
-    """
-    known = {"checkpoint_every", *inspect.signature(lightning.Trainer).parameters}
-    known -= {"plugins"}
-    for key, value in section.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise AioError(f"unknown key 'trainer.{key}'. Did you mean 'trainer.{near}'?")
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if key in COUNTS and not (is_number and isinstance(value, int) and value >= 1):
-            raise AioError(f"trainer.{key} is a whole number from 1 on, not {value!r}.")
-        if key in LEAST and value is not None and not (is_number and value >= LEAST[key]):
-            raise AioError(f"trainer.{key} is a number from {LEAST[key]:g} on, not {value!r}.")
-    if "max_steps" not in section:
-        raise AioError(
-            "key 'trainer.max_steps' has no value and needs one: the number of optimizer steps."
-        )
 
 
 def _checkpoints(out: Path, checkpoint_every: int, best_by: tuple[str, str]) -> list[Callback]:

@@ -68,7 +68,7 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
         """
 
         through: Through = Through.masks
-        num_sources: int | None = bounded(None, least=1)
+        num_sources: int | None = bounded(None)
         two_stems: str | None = None
         subtype: Subtype = Subtype.float_32
 

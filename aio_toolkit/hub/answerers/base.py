@@ -71,9 +71,9 @@ class Answerer[Window, Heard, Answer](ABC):
             window: seconds that are heard at a time; none given, what training tells.
         """
 
-        channel: int | None = bounded(None, least=1)
+        channel: int | None = bounded(None)
         partial: bool = False
-        window: float | None = bounded(None, above=0)
+        window: float | None = bounded(None)
 
     def __init__(self, model: AioModel, task: Task, codec: Callable[[], Codec]):
         """Take over a model.
