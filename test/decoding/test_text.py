@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tiny import ALL, named
 
 from aio_toolkit.answers.text import TextUnits
-from aio_toolkit.config import load_config
+from aio_toolkit.config import from_values, load_config
 from aio_toolkit.decoding.text import Hypothesis, TextDecoder
 from aio_toolkit.errors import AioError
 from aio_toolkit.heads.base import Frames
@@ -232,8 +232,8 @@ def test_greedy_search_takes_the_path_of_the_task_s_own_ctc():
 @pytest.mark.parametrize("options", [{"beam_size": 0}, {"ctc_weight": 1.01}, {"ctc_weight": -0.1}])
 def test_an_option_out_of_its_range_is_told_with_its_name_and_value(options):
     ((name, value),) = options.items()
-    with pytest.raises(AioError, match=rf"text\.{name} must be .*, not {value}\."):
-        TextDecoder(TextDecoder.Config(**options), make_head(), LETTERS)
+    with pytest.raises(AioError, match=rf"decode: key '{name}' must be .*, not {value}\."):
+        from_values(TextDecoder.Config, options, "decode")
 
 
 @pytest.fixture(scope="module")
