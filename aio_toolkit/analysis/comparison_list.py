@@ -103,7 +103,7 @@ class ComparisonList:
         """
 
         split: str = "dev"
-        seeds: list[int] = bounded([0, 1, 2], least=0)
+        seeds: list[int] = bounded([0, 1, 2])
         options: dict[str, Any] = field(default_factory=dict)
         systems: dict[str, Any] = field(default_factory=dict)
 

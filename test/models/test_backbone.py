@@ -194,7 +194,8 @@ def test_tables_count_every_real_frame_once_for_each_expert_that_it_visits():
 
 
 def test_blocks_are_dropped_in_training_alone():
-    backbone, (x_BTD, valid_BT, task_B) = make(layer_drop=1.0).train(), batch()
+    backbone, (x_BTD, valid_BT, task_B) = make().train(), batch()
+    backbone.layer_drop = 1.0
     dropped_BTD, tables = backbone(x_BTD, valid_BT, task_B)
     told_BTD = x_BTD + torch.stack(list(backbone.task_embedding))[task_B][:, None]
     torch.testing.assert_close(dropped_BTD, F.layer_norm(told_BTD, (16,)))

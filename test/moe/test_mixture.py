@@ -127,7 +127,7 @@ def test_defaults_of_the_two_places_name_their_own_experts():
         ),
         (
             {"router": {"per_task": {"top_p": 2.0}}},
-            r"moe.feed_forward: the router's top_p 2.0 is not in \(0, 1\]",
+            "key 'router.per_task.top_p' must be above 0 and at most 1, not 2.0",
         ),
         ({"balance": {"kind": "swich"}}, "unknown kind 'swich'. Did you mean 'switch'?"),
     ],
