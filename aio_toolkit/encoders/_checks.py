@@ -25,6 +25,16 @@ def check_kernel(encoder: Encoder, kernel: int) -> None:
         raise AioError(f"{_section_of(encoder)}.conv_kernel must be odd, not {kernel}.")
 
 
+def check_halves(encoder: Encoder, ffn_width: int) -> None:
+    """Refuse a width that a gate cannot halve.
+
+    Raises:
+        AioError: `ffn_width` is odd.
+    """
+    if ffn_width % 2:
+        raise AioError(f"{_section_of(encoder)}.ffn_width must be even, not {ffn_width}.")
+
+
 def _section_of(encoder: Encoder) -> str:
     """Where its options stand in YAML: `encoder.conformer`."""
     # A part's kind is the name of its file.

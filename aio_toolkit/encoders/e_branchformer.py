@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from aio_toolkit.encoders._checks import check_halves
 from aio_toolkit.encoders._espnet import EspnetEncoder
 
 
@@ -26,11 +27,13 @@ class EBranchformerEncoder(EspnetEncoder):
         """Size of the encoder.
 
         Attributes:
-            ffn_width: width inside the feed-forward layers and inside the convolutional branch.
+            ffn_width: width inside the feed-forward layers and inside the convolutional branch,
+                whose gate halves it: even.
             conv_kernel: frames that the branch's and the merge's convolution see, odd.
         """
 
     def _make(self, config: EspnetEncoder.Config, shared: dict[str, Any]) -> nn.Module:
+        check_halves(self, config.ffn_width)
         # Imported where it is needed: it takes seconds.
         from espnet2.asr.encoder import e_branchformer_encoder
 

@@ -1,8 +1,10 @@
 """The E-Branchformer against ESPnet's own, row by row without padding."""
 
+import pytest
 import torch
 
 from aio_toolkit.encoders.e_branchformer import EBranchformerEncoder
+from aio_toolkit.errors import AioError
 from aio_toolkit.layers import valid_frames
 
 
@@ -40,3 +42,9 @@ def test_states_equal_those_of_espnets_own_on_each_row_alone():
         (_, own), _, _ = reference(row_1TD, torch.tensor([length]), return_all_hs=True)
         for state_BTD, own_1TD in zip(states, own, strict=True):
             torch.testing.assert_close(state_BTD[row, :length], own_1TD[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_width_that_the_branch_cannot_halve_is_named():
+    sizes = EBranchformerEncoder.Config(width=8, num_layers=1, num_heads=2, ffn_width=3)
+    with pytest.raises(AioError, match=r"encoder\.e_branchformer\.ffn_width must be even, not 3"):
+        EBranchformerEncoder(sizes)
