@@ -470,6 +470,8 @@ def whose_command_waits(recipe: Path, *, in_script: bool) -> subprocess.Popen[st
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What has been started in the background has Ctrl-C ignored, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (recipe / "pid").is_file() and time.monotonic() < deadline:
