@@ -8,7 +8,7 @@ parts that are found by name (see `aio_toolkit.parts`):
 - `each_of("decoding")` holds the options of every part of a folder, a section each.
 - `map_of("data/mixing")` holds choices under names that the user gives.
 
-A number that `bounded(4, least=1)` declares has a range.
+A number that `ranges.bounded(4, least=1)` declares has a range.
 """
 
 import dataclasses
@@ -26,12 +26,11 @@ from aio_toolkit.config_hints import section_given_a_value, unknown_key
 from aio_toolkit.config_parts import check_kinds, expanded, to_instance
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
-from aio_toolkit.ranges import bounded, out_of_range
+from aio_toolkit.ranges import out_of_range
 
 __all__ = [
     "MISSING",
     "Choice",
-    "bounded",
     "check_config",
     "each_of",
     "map_of",

@@ -21,19 +21,19 @@ SMALL = {
 
 def copy_recipe(root: Path) -> Path:
     """The folder of a copy of the recipe's own files, in a tree like the repository's."""
-    if not (ROOT / "tools/venv/.installed").is_file():
-        pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
-    link_packages(root)
+    need_environment()
+    for name in ("aio_toolkit", "tools", "utils"):
+        (root / name).symlink_to(ROOT / name)
     made = shutil.ignore_patterns("corpus", "data", "dump", "exp", "*_small", "*_full")
     for name in ("TEMPLATE", "mini_aio"):
         shutil.copytree(ROOT / "egs" / name, root / "egs" / name, ignore=made)
     return root / "egs/mini_aio"
 
 
-def link_packages(root: Path) -> None:
-    """What recipes of a tree need besides their own folder."""
-    for name in ("aio_toolkit", "tools", "utils"):
-        (root / name).symlink_to(ROOT / name)
+def need_environment() -> None:
+    """Skip the test where recipes cannot run."""
+    if not (ROOT / "tools/venv/.installed").is_file():
+        pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
 
 
 def run_recipe(recipe: Path, options: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

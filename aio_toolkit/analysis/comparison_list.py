@@ -10,7 +10,6 @@ from typing import Any
 from aio_toolkit import parts
 from aio_toolkit.config import check_config, load_config
 from aio_toolkit.errors import AioError
-from aio_toolkit.ranges import bounded
 
 # Options of run.sh that a list has a say in by other words, or that would lead runs astray.
 RESERVED = ("stage", "stop_stage", "seed", "tag", "test_sets", "adapt_config", "compare", "keep")
@@ -103,7 +102,7 @@ class ComparisonList:
         """
 
         split: str = "dev"
-        seeds: list[int] = bounded([0, 1, 2])
+        seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
         options: dict[str, Any] = field(default_factory=dict)
         systems: dict[str, Any] = field(default_factory=dict)
 

@@ -6,30 +6,27 @@ torchaudio's Conv-TasNet, with random weights, as speed does not depend on them;
 the same model with ESPnet's search, one recording at a time as its `Speech2Text` does.
 """
 
-import argparse
 import copy
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from bench_text import EspnetSearch
 from torchaudio.models import conv_tasnet_base
+from trained import recipe_parser, recordings_of
 
 import aio_toolkit
 from aio_toolkit.data.audio import read_audio
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.inputs import read_inputs
-from aio_toolkit.errors import AioError, cli
+from aio_toolkit.errors import cli
 from aio_toolkit.hub.answerers.base import Answerer
 from aio_toolkit.hub.model import Model
 from aio_toolkit.layers import count_parameters
 from aio_toolkit.tasks import Task
 
-REPO = Path(__file__).resolve().parents[2]
 BATCH = 16
 
 # Works on files; what comes of it is thrown away.
@@ -39,31 +36,15 @@ Contestant = Callable[[Sequence[str]], None]
 @cli
 def main() -> None:
     """Print a block of lines for each task."""
-    args = build_parser().parse_args()
+    parser = recipe_parser(__doc__, "pretrained", max_utts=BATCH)
+    parser.add_argument("--runs", type=int, default=3, help="runs of which the best counts")
+    args = parser.parse_args()
     # Paths are relative to it, those in its data dirs too.
     os.chdir(args.recipe)
     model = aio_toolkit.load(args.model, device="cpu")
-    recordings = read_inputs(args.data, model.tasks, model.rate)
-    for task in model.tasks.values():
-        utterances = [one for one in recordings if one.task.name == task.name]
-        if not utterances:
-            raise AioError(f"{args.data} has no '{task.name}'. Choose another by --data.")
-        bench(model, task, utterances[: args.max_utts], args.runs)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Options of the bench."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--recipe", type=Path, default=REPO / "egs/mini_aio", help="folder of the recipe"
-    )
-    parser.add_argument("--model", type=Path, default=Path("pretrained"), help="trained model")
-    parser.add_argument("--data", type=Path, default=Path("data/test"), help="data dir")
-    parser.add_argument("--max_utts", type=int, default=BATCH, help="utterances of each task")
-    parser.add_argument("--runs", type=int, default=3, help="runs of which the best counts")
-    return parser
+    tasks = list(model.tasks.values())
+    for task, utterances in recordings_of(args, tasks, tasks, model.rate):
+        bench(model, task, utterances, args.runs)
 
 
 def bench(model: Model, task: Task, utterances: Sequence[Utterance], runs: int) -> None:

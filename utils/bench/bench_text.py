@@ -5,62 +5,41 @@ second of audio, without what comes before the head, and ratios. Batches hold se
 length, as stage 5 makes them. A head without training would not do, since it knows no end.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from espnet2.legacy.nets.batch_beam_search import BatchBeamSearch
 from espnet2.legacy.nets.scorers.ctc import CTCPrefixScorer
 from espnet2.legacy.nets.scorers.length_bonus import LengthBonus
+from trained import recipe_parser, recordings_of
 
-from aio_toolkit.data.inputs import read_inputs
 from aio_toolkit.decoding.read import read_batch
 from aio_toolkit.decoding.text import Hypothesis, Search, TextDecoder
-from aio_toolkit.errors import AioError, cli
+from aio_toolkit.errors import cli
 from aio_toolkit.heads.base import Frames
 from aio_toolkit.heads.text import TextHead
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.checkpoint import MODEL, load_aio
 from aio_toolkit.tasks import Task
 
-REPO = Path(__file__).resolve().parents[2]
 BATCH, WARM_UP = 16, 2
 
 
 @cli
 def main() -> None:
     """Print a block of lines for each text task."""
-    args = build_parser().parse_args()
+    args = recipe_parser(__doc__, "exp/train_aio", max_utts=150).parse_args()
     # Paths are relative to it, those in its data dirs too.
     os.chdir(args.recipe)
     loaded = load_aio(args.model / MODEL)
     model = loaded.model
-    known = {task.name: task for task in model.tasks}
-    recordings = read_inputs(args.data, known, loaded.codec.sample_rate)
-    for task in model.tasks:
-        if task.output == "text":
-            utterances = [one for one in recordings if one.task.name == task.name]
-            if not utterances:
-                raise AioError(f"{args.data} has no '{task.name}'. Choose another by --data.")
-            bench(model, task, list(frames_of(model, utterances[: args.max_utts])))
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Options of the bench."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--recipe", type=Path, default=REPO / "egs/mini_aio", help="folder of the recipe"
-    )
-    parser.add_argument("--model", type=Path, default=Path("exp/train_aio"), help="of stage 4")
-    parser.add_argument("--data", type=Path, default=Path("data/test"), help="data dir")
-    parser.add_argument("--max_utts", type=int, default=150, help="utterances of each task")
-    return parser
+    tasks = [task for task in model.tasks if task.output == "text"]
+    rate = loaded.codec.sample_rate
+    for task, utterances in recordings_of(args, tasks, model.tasks, rate):
+        bench(model, task, list(frames_of(model, utterances)))
 
 
 @torch.inference_mode()

@@ -28,7 +28,6 @@ from aio_toolkit.hub.places import Places
 from aio_toolkit.hub.recording import Recording
 from aio_toolkit.hub.wave_folder import write_waves
 from aio_toolkit.hub.windows import cut, join
-from aio_toolkit.ranges import bounded
 
 # A window is so many times as long as what training showed: masks fit best that are made of as much
 # as then, places are found best in long windows. Neighbours share a part of it.
@@ -68,7 +67,7 @@ class AudioAnswerer(Answerer[np.ndarray, np.ndarray, AudioAnswer]):
         """
 
         through: Through = Through.masks
-        num_sources: int | None = bounded(None)
+        num_sources: int | None = None
         two_stems: str | None = None
         subtype: Subtype = Subtype.float_32
 

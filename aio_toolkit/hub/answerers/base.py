@@ -22,7 +22,6 @@ from aio_toolkit.hub.recording import Recording, to_recording
 from aio_toolkit.models.aio import AioModel
 from aio_toolkit.models.batch import Example, collate
 from aio_toolkit.models.checkpoint import MAX_SECONDS, MIN_SECONDS
-from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 
 # Seconds of a window, at the least, unless users ask for less: below, masks have little to go by,
@@ -71,9 +70,9 @@ class Answerer[Window, Heard, Answer](ABC):
             window: seconds that are heard at a time; none given, what training tells.
         """
 
-        channel: int | None = bounded(None)
+        channel: int | None = None
         partial: bool = False
-        window: float | None = bounded(None)
+        window: float | None = None
 
     def __init__(self, model: AioModel, task: Task, codec: Callable[[], Codec]):
         """Take over a model.
