@@ -18,7 +18,7 @@ from aio_toolkit.data.ark import is_ark_offset
 from aio_toolkit.data.audio_source import is_pipe, name_of, open_source
 from aio_toolkit.data.audio_stream import AudioStream, check_channel, check_samples, told_of
 from aio_toolkit.data.mono import to_mono
-from aio_toolkit.data.resampling import notice_resampling, resample
+from aio_toolkit.data.resampling import notice_resampling, resample, resampled_length
 from aio_toolkit.data.segments import split_span
 from aio_toolkit.errors import AioError
 
@@ -30,6 +30,7 @@ __all__ = [
     "count_samples",
     "is_ark_offset",
     "is_pipe",
+    "length_at",
     "open_audio",
     "read_audio",
     "read_header",
@@ -189,6 +190,16 @@ def count_samples(spec: str, where: str = "") -> AudioHeader:
     with open_audio(spec, where) as stream:
         num_samples = sum(len(block_SC) for block_SC in stream.blocks(_BLOCK))
         return AudioHeader(num_samples, stream.sample_rate, may_hold_nan=False)
+
+
+def length_at(spec: str, sample_rate: int) -> int:
+    """Samples of a wave at a rate; its header tells where it is certain, else it is read.
+
+    Raises:
+        AioError: as `read_audio`, where it is read.
+    """
+    header = read_header(spec) or count_samples(spec)
+    return resampled_length(header.num_samples, header.sample_rate, sample_rate)
 
 
 @functools.lru_cache(maxsize=2**20)

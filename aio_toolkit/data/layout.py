@@ -11,7 +11,14 @@ from aio_toolkit.tasks import Task
 WAVES = "wav.scp"
 REQUIRED_FILES = ("utt2task", "utt2spk", "utt2num_samples", WAVES)
 # Files of Kaldi that say nothing which is not in the others.
-REDUNDANT = ("spk2utt", "utt2dur", "utt2num_frames", "spk2gender", "reco2dur", "reco2file_and_channel")
+REDUNDANT = (
+    "spk2utt",
+    "utt2dur",
+    "utt2num_frames",
+    "spk2gender",
+    "reco2dur",
+    "reco2file_and_channel",
+)
 
 
 @functools.cache  # once for each folder and process

@@ -54,9 +54,7 @@ def test_a_stretch_of_what_is_in_an_archive(tmp_path, recording):
 
 @settings(max_examples=50, deadline=None)
 @given(first=st.integers(0, 15998), size=st.integers(1, 20000), start=st.integers(0, 500))
-def test_spans_of_stretches_are_counted_from_their_beginning(
-    tmp_path_factory, first, size, start
-):
+def test_spans_of_stretches_are_counted_from_their_beginning(tmp_path_factory, first, size, start):
     path = tmp_path_factory.getbasetemp() / "count.wav"
     wave_S = (np.arange(16000) % 30011).astype(np.int16)
     if not path.is_file():
