@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from aio_toolkit.errors import AioError
 
 TEMPORARY_PREFIX = ".tmp-"
+# Letters of a name, to which suffixes may be added; systems allow 255 bytes.
+_LONGEST_NAME, _KEPT_OF_LONG = 150, 130
 
 
 @contextlib.contextmanager
@@ -41,6 +44,24 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def file_name(id: str) -> str:
+    """A name for what is kept of an id: no two have the same, and none leads out of its folder.
+
+    Plain ids are their own names. Of others, signs are written as in a URL, and all but the
+    beginning of a long one is a digest.
+
+    >>> file_name("asr-0001"), file_name("../ann/é 1"), len(file_name("a" * 1000))
+    ('asr-0001', '%2E.%2Fann%2F%C3%A9%201', 147)
+    """
+    name = urllib.parse.quote(id.encode(errors="surrogatepass"), safe="+,=@")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(id.encode()).hexdigest()
+    return f"{name[:_KEPT_OF_LONG]}-{digest[:16]}"
 
 
 def write_json(path: Path | str, value: Any) -> None:

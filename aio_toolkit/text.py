@@ -56,7 +56,8 @@ class Vocabulary:
             if not path.is_file():
                 raise AioError(f"{path} does not exist. Run stage 2 (fit_units) first.")
 
-        tokens = tuple(tokens_path.read_text(encoding="utf-8").splitlines())
+        # Not splitlines(): pieces may hold what it splits at, such as U+0085.
+        tokens = tuple(tokens_path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
         vocabulary = cls(tokens, model_path.read_bytes())
         # The tasks are those of the list itself: it may be older than today's tasks.
         starts = tokens[1 + vocabulary.num_pieces : -1]
@@ -113,6 +114,16 @@ class Vocabulary:
                 pieces.append(int(i) - 1)
         return self._processor.decode(pieces)
 
+    def lacking(self, letters: Iterable[str]) -> set[str]:
+        """Those of some letters that no piece holds.
+
+        >>> model = train_sentencepiece(["a cat", "a dog"], vocab_size=12)
+        >>> sorted(Vocabulary.of_model(model, tasks=[]).lacking("a big cat"))
+        ['b', 'i']
+        """
+        unknown = self._processor.unk_id()
+        return {letter for letter in letters if unknown in self._processor.encode(letter)}
+
     @cached_property
     def _processor(self) -> Any:
         return _load(self.model)
@@ -155,6 +166,8 @@ def train_sentencepiece(sentences: Iterable[str], vocab_size: int) -> bytes:
             vocab_size=vocab_size,
             model_type="bpe",
             character_coverage=1.0,
+            # Text comes in its one form already, see `normalise.py`.
+            normalization_rule_name="identity",
             bos_id=-1,
             eos_id=-1,
             unk_id=0,

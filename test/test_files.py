@@ -9,9 +9,11 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import atomic_path, read_json, sha256_file, write_json
+from aio_toolkit.files import atomic_path, file_name, read_json, sha256_file, write_json
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -22,6 +24,32 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
         assert temporary.parent == path.parent and temporary.suffix == ".txt"
     assert path.read_text() == "hello"
     assert os.listdir(path.parent) == ["a.txt"]
+
+
+HOSTILE = ["../../x", "/etc/x", "..", ".", "a/../b", "a\\b", "a\0b", "é\u2028", "x" * 5000]
+
+
+@pytest.mark.parametrize("id", HOSTILE)
+def test_no_name_leads_out_of_its_folder_or_is_too_long(tmp_path, id):
+    path = tmp_path / "in" / file_name(id)
+    assert path.resolve().parent == (tmp_path / "in").resolve()
+    with atomic_path(f"{path}_vocals.wav") as temporary:
+        temporary.touch()
+    assert len(os.listdir(tmp_path / "in")) == 1
+
+
+def test_plain_ids_are_their_own_names():
+    for id in ("asr-0001", "A_b.c", "7+8,9=@x"):
+        assert file_name(id) == id
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_no_two_ids_have_the_same_name(one, other):
+    assert (file_name(one) == file_name(other)) == (one == other)
+
+
+def test_long_ids_that_begin_alike_have_names_of_their_own():
+    assert file_name("x" * 200) != file_name("x" * 201)
 
 
 def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):

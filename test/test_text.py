@@ -44,6 +44,17 @@ def test_reads_back_what_was_saved(tmp_path):
     assert made.decode(made.encode("l'été")) == "l'été"
 
 
+def test_pieces_may_hold_what_ends_a_line_elsewhere(tmp_path):
+    made = make("a b\x85c", "d\u2028e", vocab_size=12)
+    assert any("\x85" in token for token in made.tokens)
+    made.save(tmp_path)
+    assert Vocabulary.load(tmp_path) == made
+
+
+def test_letters_without_a_piece_are_lacking():
+    assert make("a b c", vocab_size=8).lacking("abxc\u00e9") == {"x", "\u00e9"}
+
+
 # --- tasks come and go ---
 
 

@@ -15,7 +15,7 @@ from aio_toolkit.answers.lists import read_list, write_list
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.wav_writer import Subtype, write_wav
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import read_json, write_json
+from aio_toolkit.files import file_name, read_json, write_json
 
 WAVES_FOLDER, FLAGS_FOLDER = "wav", "done"
 
@@ -108,9 +108,9 @@ def find_waves(folder: Path, utterances: Sequence[Utterance]) -> list[WavePaths]
 
 
 def _wave_path(output: Path, utterance: Utterance, target: str) -> Path:
-    name = f"{utterance.id}_{target}.wav"
+    name = f"{file_name(utterance.id)}_{target}.wav"
     return output / WAVES_FOLDER / name
 
 
 def _flag(folder: Path, utterance: Utterance) -> Path:
-    return folder / FLAGS_FOLDER / utterance.id
+    return folder / FLAGS_FOLDER / file_name(utterance.id)

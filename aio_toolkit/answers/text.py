@@ -1,8 +1,9 @@
 """Text: a sentence an utterance, in units of SentencePiece."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, override
 
@@ -21,7 +22,8 @@ from aio_toolkit.answers.padding import pad_arrays
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.spans import Span
 from aio_toolkit.errors import AioError
-from aio_toolkit.files import read_json, write_json
+from aio_toolkit.files import file_name, read_json, write_json
+from aio_toolkit.normalise import Rule, normalise
 from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task
 from aio_toolkit.text import TOKENS_FILE, Vocabulary, train_sentencepiece
@@ -84,7 +86,7 @@ class TextUnits(Units):
 
 
 class TextReader(TargetReader):
-    """Token ids of sentences, which the data dir itself holds."""
+    """Token ids of normalised sentences, which the data dir itself holds."""
 
     def __init__(self, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
@@ -93,8 +95,9 @@ class TextReader(TargetReader):
     def read(self, utterance: Utterance, span: Span) -> np.ndarray:
         """Ids (L,) of the whole sentence."""
         # Beside it, the utterance may have the text of another task.
-        (target,) = utterance.task.targets
-        sentence = utterance.answers[target]
+        task = utterance.task
+        (target,) = task.targets
+        sentence = normalise(utterance.answers[target], task.options.normalise)
         ids = self.vocabulary.encode(sentence)
         return np.array(ids, dtype=np.int64)
 
@@ -119,9 +122,11 @@ class Text(AnswerKind):
 
         Attributes:
             language: two letters; BLEU splits Chinese, Japanese and Korean by rules of their own.
+            normalise: what is done to text before it is learnt and scored, see `normalise.py`.
         """
 
         language: str = "en"
+        normalise: list[Rule] = field(default_factory=lambda: [Rule.nfc])
 
     @dataclass
     class Fit:
@@ -154,6 +159,14 @@ class Text(AnswerKind):
     ) -> TextUnits:
         """Train one SentencePiece model on all text of the tasks, whatever language it is in."""
         sentences = _sentences(tasks, utterances)
+        units = self._fit(tasks, sentences, options, folder)
+        _tell_lacking(units.vocabulary, sentences)
+        return units
+
+    def _fit(
+        self, tasks: Sequence[Task], sentences: Sequence[str], options: Fit, folder: Path
+    ) -> TextUnits:
+        """The units that are there, if they were made from that, or others."""
         digest = hashlib.sha256("\n".join(sentences).encode()).hexdigest()
         made_from = {"vocab_size": options.vocab_size, "sentences": digest}
         path = folder / MADE_FROM
@@ -228,16 +241,23 @@ class Text(AnswerKind):
 
 def _sentences(tasks: Sequence[Task], utterances: Sequence[Utterance]) -> list[str]:
     """All answers to the tasks; sorted, so that nothing depends on the order of the data."""
-    targets: set[str] = set()
-    for task in tasks:
-        targets.update(task.targets)
+    rules = {target: task.options.normalise for task in tasks for target in task.targets}
     sentences = []
     for utterance in utterances:
-        for target in targets & utterance.answers.keys():
-            sentences.append(utterance.answers[target])
+        for target in rules.keys() & utterance.answers.keys():
+            sentences.append(normalise(utterance.answers[target], rules[target]))
     return sorted(sentences)
 
 
+def _tell_lacking(vocabulary: Vocabulary, sentences: Sequence[str]) -> None:
+    """Name the letters that the vocabulary of others may not have."""
+    letters = Counter("".join(sentences))
+    lacking = {letter: letters[letter] for letter in sorted(vocabulary.lacking(letters))}
+    if lacking:
+        times = ", ".join(f"'{letter}' ({count} times)" for letter, count in lacking.items())
+        print(f"notice: letters that the vocabulary lacks and cannot be learnt: {times}")
+
+
 def _sentence_path(folder: Path, utterance: Utterance) -> Path:
-    name = f"{utterance.id}.txt"
+    name = f"{file_name(utterance.id)}.txt"
     return folder / "utterances" / name

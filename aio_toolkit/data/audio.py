@@ -1,4 +1,5 @@
-"""Reading waves: files, Kaldi pipes (`cmd |`), ark offsets (`file.ark:123`) and streams.
+"""Reading waves: files, Kaldi pipes (`cmd |`), ark offsets (`file.ark:123`), stretches of
+them (`a.wav#t=1.5,3`) and streams.
 
 Letters: S samples, s samples of a block, C channels.
 """
@@ -17,7 +18,8 @@ from aio_toolkit.data.ark import is_ark_offset
 from aio_toolkit.data.audio_source import is_pipe, name_of, open_source
 from aio_toolkit.data.audio_stream import AudioStream, check_channel, check_samples, told_of
 from aio_toolkit.data.mono import to_mono
-from aio_toolkit.data.resampling import notice_resampling, resample
+from aio_toolkit.data.resampling import notice_resampling, resample, resampled_length
+from aio_toolkit.data.segments import split_span
 from aio_toolkit.errors import AioError
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "count_samples",
     "is_ark_offset",
     "is_pipe",
+    "length_at",
     "open_audio",
     "read_audio",
     "read_header",
@@ -87,8 +90,9 @@ def read_audio(spec: str, sample_rate: int, where: str = "") -> np.ndarray:
     """Read one wave.
 
     Args:
-        spec: a path, a Kaldi pipe `cmd |`, or an ark offset `file.ark:123`. Files may be anything
-            that libsndfile or FFmpeg's libraries read.
+        spec: a path, a Kaldi pipe `cmd |`, or an ark offset `file.ark:123`; with `#t=1.5,3` behind
+            it, its stretch from 1.5 s to 3 s. Files may be anything that libsndfile or FFmpeg's
+            libraries read.
         sample_rate: Hz of the result. Other rates are resampled; a notice on stderr says so once.
         where: what error messages open with, for instance "data/dev/wav.scp: asr-0001".
 
@@ -155,13 +159,14 @@ def read_header(spec: str) -> AudioHeader | None:
     Raises:
         AioError: the file is missing, empty, cut off or not audio.
     """
-    if is_pipe(spec) or is_ark_offset(spec):
+    recording, _ = split_span(spec)
+    if is_pipe(recording) or is_ark_offset(recording):
         return None
     with open_source(spec) as decoder:
         if decoder.ends_as_told():
             assert decoder.num_samples is not None
             return AudioHeader(decoder.num_samples, decoder.sample_rate, decoder.may_hold_nan)
-    status = os.stat(spec)
+    status = os.stat(recording)
     return _counted(spec, status.st_size, status.st_mtime_ns)
 
 
@@ -185,6 +190,16 @@ def count_samples(spec: str, where: str = "") -> AudioHeader:
     with open_audio(spec, where) as stream:
         num_samples = sum(len(block_SC) for block_SC in stream.blocks(_BLOCK))
         return AudioHeader(num_samples, stream.sample_rate, may_hold_nan=False)
+
+
+def length_at(spec: str, sample_rate: int) -> int:
+    """Samples of a wave at a rate; its header tells where it is certain, else it is read.
+
+    Raises:
+        AioError: as `read_audio`, where it is read.
+    """
+    header = read_header(spec) or count_samples(spec)
+    return resampled_length(header.num_samples, header.sample_rate, sample_rate)
 
 
 @functools.lru_cache(maxsize=2**20)

@@ -1,4 +1,5 @@
-"""Opening what a `wav.scp` may name: files, Kaldi pipes (`cmd |`), ark offsets; and streams."""
+"""Opening what a `wav.scp` may name: files, Kaldi pipes (`cmd |`), ark offsets, stretches of them
+(`a.wav#t=1.5,3`); and streams."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,6 +10,7 @@ from aio_toolkit.data.ark import ArkAudio, check_last, holds_file, is_ark_offset
 from aio_toolkit.data.audio_lengths import lacking_wav, tells_length
 from aio_toolkit.data.decoder import CutOff, Decoder, not_audio
 from aio_toolkit.data.foreign_audio import ForeignAudio, open_foreign
+from aio_toolkit.data.segments import Segment, split_span
 from aio_toolkit.data.streams import output_of, rest_of, seekable
 from aio_toolkit.errors import AioError
 
@@ -19,7 +21,8 @@ def is_pipe(spec: str) -> bool:
     >>> is_pipe("sph2pipe -f wav a.sph |")
     True
     """
-    return spec.rstrip().endswith("|")
+    recording, _ = split_span(spec)
+    return recording.rstrip().endswith("|")
 
 
 def name_of(spec: str | BinaryIO) -> str:
@@ -37,7 +40,8 @@ def open_source(spec: str | BinaryIO, *, partial: bool = False) -> Iterator[Deco
     """Open audio; no more of it than its beginning is read.
 
     Args:
-        spec: a path, a pipe, an ark offset, or a binary stream such as standard input.
+        spec: a path, a pipe, an ark offset, a stretch of one of them, or a binary stream such as
+            standard input.
         partial: open it also where it is seen that its end is missing.
 
     Raises:
@@ -54,6 +58,9 @@ def _open(spec: str | BinaryIO, stack: ExitStack) -> Decoder:
     name = name_of(spec)
     if not isinstance(spec, str):
         return _decoder(stack, name, stack.enter_context(seekable(spec)))
+    recording, span = split_span(spec)
+    if span is not None:
+        return Segment(_open(recording, stack), span, name)
     if is_pipe(spec):
         command = spec.rstrip().removesuffix("|").strip()
         return _decoder(stack, name, stack.enter_context(output_of(command)))

@@ -1,6 +1,7 @@
 """Kaldi-style data dirs: one folder per split, one `id value` line per utterance and file.
 
-`wav.scp`, `utt2task`, `utt2spk` and `utt2num_samples` list every utterance. Each target of a task
+`wav.scp`, `utt2task`, `utt2spk` and `utt2num_samples` list every utterance. Where there are
+`segments`, these are the utterances, and `wav.scp` lists their recordings. Each target of a task
 has a file of its own, which lists the utterances that have it: an `.scp` file of waves as long as
 the input (`spk1.scp`), or a file of text (`text`, `text.fr`).
 """
@@ -12,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from aio_toolkit.data.layout import REQUIRED_FILES, WAVES, Layout, names_waves, notice_unread
+from aio_toolkit.data.segments import SEGMENTS, cut_recordings
 from aio_toolkit.data.tables import Problems, Table, read_table, write_table
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
@@ -85,7 +87,8 @@ def write_data_dir(
     tables = _to_tables(utterances, layout)
     # wav.scp goes first and comes back last: a folder without it is unfinished.
     wave_table = tables.pop(WAVES)
-    (directory / WAVES).unlink(missing_ok=True)
+    for name in (WAVES, SEGMENTS):
+        (directory / name).unlink(missing_ok=True)
     for name in layout.all_files:
         if name in tables:
             write_table(directory / name, tables[name])
@@ -139,6 +142,7 @@ def _read_tables(directory: Path, layout: Layout, problems: Problems) -> dict[st
             tables[name] = read_table(path, problems, holds_text=holds_text)
         elif name in REQUIRED_FILES:
             problems.add(f"{name} is missing. Run stage 1 (data preparation) again.")
+    tables[WAVES] = cut_recordings(directory, tables[WAVES], problems)
     return tables
 
 
@@ -254,7 +258,9 @@ def _check_utterance(utterance: Utterance, layout: Layout, problems: Problems) -
     values = {"utt2spk": utterance.speaker, WAVES: utterance.wav, **utterance.inputs}
     values |= utterance.answers
     for name, value in values.items():
-        if not _is_one_line(value):
+        # Of silence, nothing is the right transcript.
+        is_text = name in layout.files and not names_waves(layout.files[name])
+        if not (is_text and not value) and not _is_one_line(value):
             found = f"{id} has the value {value!r}, expected one line of text"
             problems.add(f"{name}: {found}. Fix it.")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aio_toolkit.data.audio import is_pipe
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.data.segments import split_span
 from aio_toolkit.data.source_dir import Source
 
 
@@ -19,12 +20,13 @@ def signature_of(spec: str) -> str:
     >>> signature_of("cat a.wav |")
     'cat a.wav |'
     """
-    if is_pipe(spec):
+    recording, _ = split_span(spec)
+    if is_pipe(recording):
         return spec
-    path = Path(spec)
+    path = Path(recording)
     if not path.is_file():
         # An offset into an archive: `file.ark:123`.
-        path = Path(spec.rpartition(":")[0])
+        path = Path(recording.rpartition(":")[0])
     if not path.is_file():
         return spec
     status = path.stat()

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from aio_toolkit.data.audio import count_samples, read_header
+from aio_toolkit.data.audio import length_at
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.layout import WAVES, Layout, notice_unread
-from aio_toolkit.data.resampling import resampled_length
+from aio_toolkit.data.segments import cut_recordings
 from aio_toolkit.data.tables import Problems, Table, read_table
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
@@ -19,8 +19,9 @@ def read_inputs(directory: Path, tasks: Mapping[str, Task], sample_rate: int) ->
     """Read what a model needs to answer, in the order of the ids; answers that are there are not.
 
     Args:
-        directory: `wav.scp`, `utt2task`, files of the tasks' further inputs, and, where they are
-            there, `utt2spk` and `utt2num_samples`. Without the latter, lengths are looked up.
+        directory: `wav.scp`, with or without `segments`, `utt2task`, files of the tasks' further
+            inputs, and, where they are there, `utt2spk` and `utt2num_samples`. Without the latter,
+            lengths are looked up.
         tasks: all tasks that utterances may have, by name.
         sample_rate: Hz that lengths refer to.
 
@@ -53,6 +54,7 @@ def read_inputs(directory: Path, tasks: Mapping[str, Task], sample_rate: int) ->
     for name in names:
         if (directory / name).is_file():
             tables[name] = read_table(directory / name, problems)
+    tables[WAVES] = cut_recordings(directory, tables[WAVES], problems)
     problems.raise_any()
 
     found = [_assemble(id, tables, layout, problems) for id in tables[WAVES]]
@@ -98,9 +100,7 @@ def _with_length(utterance: Utterance, lengths: Mapping[str, str], sample_rate: 
     if told is not None and told.isdecimal() and int(told) > 0:
         return dataclasses.replace(utterance, num_samples=int(told))
     try:
-        # A pipe or an archive tells its length when all of it is read.
-        header = read_header(utterance.wav) or count_samples(utterance.wav)
+        num_samples = length_at(utterance.wav, sample_rate)
     except AioError as error:
         raise AioError(f"{utterance.id}: {error}") from None
-    num_samples = resampled_length(header.num_samples, header.sample_rate, sample_rate)
     return dataclasses.replace(utterance, num_samples=num_samples)

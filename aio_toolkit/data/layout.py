@@ -5,30 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aio_toolkit.errors import AioError
+from aio_toolkit.data.segments import SEGMENTS
 from aio_toolkit.tasks import Task
 
 WAVES = "wav.scp"
 REQUIRED_FILES = ("utt2task", "utt2spk", "utt2num_samples", WAVES)
 # Files of Kaldi that say nothing which is not in the others.
-REDUNDANT = ("spk2utt", "utt2dur", "utt2num_frames", "spk2gender", "reco2file_and_channel")
-SEGMENTS = "segments"
+REDUNDANT = (
+    "spk2utt",
+    "utt2dur",
+    "utt2num_frames",
+    "spk2gender",
+    "reco2dur",
+    "reco2file_and_channel",
+)
 
 
 @functools.cache  # once for each folder and process
 def notice_unread(directory: Path, known: tuple[str, ...]) -> None:
-    """Name the files of a data dir that are not read.
-
-    Raises:
-        AioError: it has `segments`: the recordings of `wav.scp` are not the utterances.
-    """
-    if (directory / SEGMENTS).is_file():
-        remedy = "Cut the recordings (utils/data/extract_wav_segments_data_dir.sh of Kaldi)."
-        raise AioError(f"{directory} has a file {SEGMENTS}, which is not supported. {remedy}")
-    strangers = []
-    for path in sorted(directory.iterdir()):
-        if path.is_file() and path.name not in known and path.name not in REDUNDANT:
-            strangers.append(path.name)
+    """Name the files of a data dir that are not read."""
+    read = {*known, *REDUNDANT, SEGMENTS}
+    paths = sorted(directory.iterdir())
+    strangers = [path.name for path in paths if path.is_file() and path.name not in read]
     if strangers:
         print(f"notice: {directory}: files that no task reads: {', '.join(strangers)}")
 

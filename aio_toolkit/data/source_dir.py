@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.data.layout import WAVES, names_waves
+from aio_toolkit.data.segments import SEGMENTS, cut_recordings
 from aio_toolkit.data.tables import Problems, Table, read_table, write_table
 from aio_toolkit.errors import AioError
 from aio_toolkit.tasks import Task
@@ -86,6 +87,8 @@ class SourceFolders:
 def write_source_dir(folder: Path, sources: list[Source]) -> None:
     """Write a folder of sources, sorted by id; `wav.scp` appears last."""
     ordered = sorted(sources, key=lambda source: source.id)
+    for name in (WAVES, SEGMENTS):
+        (folder / name).unlink(missing_ok=True)
     write_table(folder / "utt2spk", {source.id: source.speaker for source in ordered})
     lengths = {source.id: str(source.num_samples) for source in ordered}
     write_table(folder / "utt2num_samples", lengths)
@@ -100,6 +103,8 @@ def _read_folder(folder: Path) -> list[Source]:
             problems.add(f"{name} is missing. Run stage 1 (data preparation) again.")
         else:
             tables[name] = read_table(folder / name, problems)
+    problems.raise_any()
+    tables[WAVES] = cut_recordings(folder, tables[WAVES], problems)
     problems.raise_any()
 
     waves, lengths = tables[WAVES], tables["utt2num_samples"]

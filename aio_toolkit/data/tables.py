@@ -45,7 +45,7 @@ class Problems:
 
 def write_table(path: Path, table: Mapping[str, str]) -> None:
     """Write `id value` lines, in the order of the mapping, atomically."""
-    lines = [f"{key} {value}\n" for key, value in table.items()]
+    lines = [f"{key} {value}".rstrip() + "\n" for key, value in table.items()]
     content = "".join(lines)
     with atomic_path(path) as temporary:
         temporary.write_text(content, encoding="utf-8", newline="\n")
@@ -57,7 +57,7 @@ def read_table(path: Path, problems: Problems, *, holds_text: bool = False) -> T
     Args:
         path: the file, sorted by id in C order.
         problems: gets what is wrong.
-        holds_text: a line without a value is an utterance without its answer, not a typing error.
+        holds_text: a line without a value is an utterance that says nothing, not a typing error.
     """
     content = _decode(path, problems)
     table: Table = {}
@@ -67,9 +67,7 @@ def read_table(path: Path, problems: Problems, *, holds_text: bool = False) -> T
         id, value = _split(line)
         if not id:
             problems.add(f"{where}: is empty. Remove it.")
-        elif not value and holds_text:
-            problems.add(f"{where}: {id} has an empty answer. Drop the utterance from all files.")
-        elif not value:
+        elif not value and not holds_text:
             problems.add(f"{where}: {id} has no value, expected 'id value'. Fix the line.")
         elif id in table:
             problems.add(f"{where}: {id} appears twice. Make the ids unique.")

@@ -1,10 +1,10 @@
 """Checks of a data dir and of all audio that it names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aio_toolkit.data.audio import count_samples, read_header
-from aio_toolkit.data.datadir import read_data_dir
+from aio_toolkit.data.datadir import Utterance, read_data_dir
 from aio_toolkit.data.resampling import notice_resampling, resampled_length
 from aio_toolkit.data.tables import Problems
 from aio_toolkit.errors import AioError
@@ -38,6 +38,7 @@ def validate_data_dir(
     aio_toolkit.errors.AioError: data/nowhere has no wav.scp, so it is no finished data dir. ...
     """
     utterances = read_data_dir(directory, tasks)
+    _notice_silent(directory, utterances)
     if not check_audio:
         return
 
@@ -53,9 +54,17 @@ def validate_data_dir(
             if length != utterance.num_samples:
                 found = f"{spec} has {length} samples at {sample_rate} Hz"
                 expected = f"utt2num_samples says {utterance.num_samples}"
-                remedy = "Crop or pad the wave, or fix that line."
-                problems.add(f"{where}: {found}, {expected}. {remedy}")
+                remedy = "Fix that line, or run: ../../utils/fit_targets.sh"
+                problems.add(f"{where}: {found}, {expected}. {remedy} {directory}")
     problems.raise_any()
+
+
+def _notice_silent(directory: Path | str, utterances: Sequence[Utterance]) -> None:
+    """Count the utterances in which nothing is said; most likely their text is missing."""
+    silent = [utterance.id for utterance in utterances if "" in utterance.answers.values()]
+    if silent:
+        found = f"{len(silent)} of {len(utterances)} utterances have an empty text"
+        print(f"notice: {directory}: {found}, the first is {silent[0]}: nothing is said there?")
 
 
 def _checked_length(spec: str, sample_rate: int) -> int:

@@ -62,8 +62,9 @@ class Scorer(ABC):
         task: the task.
         metrics: its metrics, by name.
 
-    >>> from aio_toolkit.tasks import Task
-    >>> task = Task("asr", "", "text", ("text",), ("wer",))
+    >>> from pathlib import Path
+    >>> from aio_toolkit.tasks import load_tasks
+    >>> task = load_tasks(Path("egs/TEMPLATE/conf/tasks.yaml"))["asr"]
     >>> scorer = parts.find(Scorer, "text")(task, {}, sample_rate=16000)
     >>> utterance = Utterance("asr-1", task, "ann", "1.wav", 16000, {"text": "good morning"})
     >>> scorer.score(utterance, "good day")
@@ -73,7 +74,7 @@ class Scorer(ABC):
     outputs: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[Column, ...]]
     unprocessed: ClassVar[str] = ""
-    legend: ClassVar[str] = ""
+    legend: str = ""
 
     def __init__(self, task: Task, decoding: Mapping[str, Any], sample_rate: int):
         """Make the scorer of a task.

@@ -43,6 +43,18 @@ def test_every_wave_has_a_file_of_its_own(tmp_path):
             np.testing.assert_array_equal(read_audio(str(path), RATE), np.full(100, i + j))
 
 
+def test_an_id_that_leads_elsewhere_is_kept_in_its_folder(tmp_path):
+    hostile = Utterance("../../../x/sep-1", ALL["sep"], "s", "mix.wav", 100, {})
+    folder = tmp_path / "a/b"
+    write_waves(folder, hostile, answer())
+    assert has_all_waves(folder, hostile)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    list_waves(folder, [hostile])
+    (found,) = find_waves(folder, [hostile])
+    np.testing.assert_array_equal(read_audio(found["codec"]["spk1"], RATE), np.full(100, 0.25))
+
+
 def test_waves_beyond_full_scale_are_kept(tmp_path):
     write_waves(tmp_path, utterance(0), answer(scale=3.0))
     wave_S = read_audio(str(tmp_path / "wiener/wav/sep-0_spk2.wav"), RATE)

@@ -123,6 +123,23 @@ def test_a_vocabulary_of_somebody_s_own_is_kept(tmp_path, options):
     assert KIND.fit(named("asr"), transcripts("other words"), options, tmp_path) == units
 
 
+def test_letters_that_such_a_vocabulary_lacks_are_counted(tmp_path, options, capsys):
+    KIND.fit(named("asr"), transcripts(*SENTENCES), options, tmp_path)
+    assert "lacks" not in capsys.readouterr().out
+    (tmp_path / "made_from.json").unlink()
+    KIND.fit(named("asr"), transcripts("ÜÜ cat", "~ üü"), options, tmp_path)
+    told = capsys.readouterr().out
+    assert "vocabulary lacks and cannot be learnt: '~' (1 times), 'Ü' (2 times), 'ü' (2 t" in told
+
+
+def test_units_are_made_of_normalised_text(tmp_path, options):
+    units = KIND.fit(named("asr"), transcripts(*SENTENCES, "é	a"), options, tmp_path)
+    assert units.vocabulary.decode(units.vocabulary.encode("é a")) == "é a"
+    said = utterance("asr-1", text="é a")
+    ids_L = TextReader(units.vocabulary).read(said, Span(0, 9, 320))
+    assert units.vocabulary.decode(ids_L) == "é a"
+
+
 def test_finished_units_without_a_task_of_today_are_refused(tmp_path, options):
     KIND.fit(named("asr"), transcripts(*SENTENCES), options, tmp_path)
     with pytest.raises(AioError, match="made without task 'st'. Delete"):
@@ -150,6 +167,15 @@ def test_sentences_are_padded_to_the_longest_whatever_the_input(vocabulary):
 
 
 # --- decoded sentences ---
+
+
+def test_an_id_that_leads_elsewhere_is_kept_in_its_folder(tmp_path):
+    hostile = utterance("asr-1/../../../x")
+    KIND.write(tmp_path / "a/b", hostile, "yes")
+    assert KIND.is_finished(tmp_path / "a/b", hostile)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    KIND.collect(tmp_path / "a/b", [hostile])
+    assert KIND.load(tmp_path / "a/b", [hostile]) == ["yes"]
 
 
 def test_sentences_come_back_for_each_utterance(tmp_path):

@@ -157,9 +157,15 @@ def test_windows_line_ends_are_told(data):
 
 
 @pytest.mark.parametrize("line", ["asr-1", "asr-1 ", "asr-1 \t "])
-def test_an_empty_text_is_told(data, line):
+def test_an_empty_text_is_that_of_silence_and_counted(data, line, capsys):
     _edit(data / "text", "asr-1 GOOD MORNING", line)
-    _problem(data, "text line 1: asr-1 has an empty answer", "Drop the utterance")
+    validate_data_dir(data, TASKS, RATE)
+    told = capsys.readouterr().out
+    assert f"notice: {data}: 1 of 7 utterances have an empty text, the first is asr-1" in told
+    utterances = read_data_dir(data, TASKS)
+    assert [u.answers["text"] for u in utterances if "text" in u.answers] == ["", "GOOD MORNING"]
+    write_data_dir(data, utterances, TASKS)
+    assert read_data_dir(data, TASKS) == utterances
 
 
 def test_a_wave_without_name_is_told(data):

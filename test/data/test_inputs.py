@@ -32,6 +32,13 @@ def test_lengths_are_looked_up_at_the_rate_of_the_model(data):
     assert all(u.answers == {} for u in found)
 
 
+def test_segments_are_the_utterances_where_there_are_some(data):
+    (data / "segments").write_text("x a 0.01 0.05\ny b 0 -1\n")
+    (data / "utt2task").write_text("x asr\ny sep\n")
+    found = read_inputs(data, ALL, 16000)
+    assert [(u.id, u.num_samples) for u in found] == [("x", 640), ("y", 1001)]
+
+
 def test_speakers_and_lengths_that_are_told_are_taken(data):
     (data / "utt2spk").write_text("a ann\nb bob\nc cy\n")
     (data / "utt2num_samples").write_text("a 5\nb 6\nc 7\n")
@@ -47,7 +54,7 @@ def test_speakers_and_lengths_that_are_told_are_taken(data):
         ("utt2task", "a asr\nb sep\n", "c is in wav.scp but not in utt2task. Add the line"),
         ("utt2task", "a asr\nb sepp\nc st\n", "b has unknown task 'sepp'. Known tasks: asr"),
         ("wav.scp", "", "wav.scp lists no recordings"),
-        ("segments", "a a 0 1\n", "has a file segments, which is not supported"),
+        ("segments", "a d 0 1\n", "segments: a is of 'd', not in wav.scp"),
     ],
 )
 def test_what_is_wrong_is_named(data, name, content, message):

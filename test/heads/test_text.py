@@ -90,6 +90,20 @@ def test_ctc_sums_over_utterances_and_divides_by_their_tokens(task):
     assert loss_of(head, task).figures["ctc"].item() == pytest.approx(want, rel=1e-5)
 
 
+def test_silence_is_answered_by_blanks_alone_and_the_end_of_sentence():
+    """Of a batch of nothing else there is no token to divide by."""
+    head, h_BTD = make_head(label_smoothing=0.0), frames()[:2]
+    loss = loss_on(head, h_BTD, [9, 4], torch.full((2, 3), -1))
+    log_prob_BTV = head.ctc["asr"].ctc_lo(h_BTD).log_softmax(-1)
+    blanks = log_prob_BTV[0, :, 0].sum() + log_prob_BTV[1, :4, 0].sum()
+    assert loss.figures["ctc"].item() == pytest.approx(-blanks.item(), rel=1e-5)
+
+    head = biased_head([0.1] * (V - 1) + [0.4], label_smoothing=0.0)
+    loss = loss_on(head, h_BTD, [9, 4], torch.full((2, 3), -1))
+    assert loss.figures["attention"].item() == pytest.approx(-math.log(0.4), rel=1e-5)
+    assert loss.total.isfinite()
+
+
 def test_an_utterance_with_more_tokens_than_frames_adds_nothing_to_ctc():
     head, h_BTD = make_head(), frames()
     target_BL = torch.tensor([[1, 2, 3], [1, 2, -1]])

@@ -44,6 +44,6 @@ def test_the_floor_is_the_most_frequent_sentence_of_the_training_data():
     scored_one = Utterance("asr-9", ALL["asr"], "s", "x.wav", 9, ANSWERS)
     assert scorer.bounds(scored_one) == {}
     scorer.fit(train, [])
-    assert scorer.bounds_of() == {"floor": "C"}
+    assert scorer.bounds_of() == {"floor": "C", "normalise": ["nfc"]}
     (sums_K,) = scorer.bounds(scored_one).values()
     assert sums_K.tolist() == [3, 0, 2, 0]

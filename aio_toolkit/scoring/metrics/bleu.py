@@ -66,6 +66,9 @@ class Bleu(Metric):
             answer_length,
             reference_length,
             smooth_method=self.corpus.smooth_method,
+            # Only of a corpus without any sentence of four words this is another score than the
+            # default, which is 0 for it even if every word is right.
+            effective_order=True,
         )
         return score.score
 

@@ -1,6 +1,6 @@
 """Word error rate, by jiwer.
 
-Text is compared as it is in the data dir: no case folding, no removal of punctuation.
+Words are what blanks separate; what is done to text before, `TextScorer` does.
 """
 
 from typing import override
@@ -29,7 +29,7 @@ class WordErrorRate(Metric):
     def sums(self, reference: str, answer: str) -> np.ndarray:
         """Counts (4,) under the alignment with the fewest errors.
 
-        An empty answer is all deletions.
+        An empty answer is all deletions, any answer to an empty reference all insertions.
         """
         # Imported here, as jiwer would slow down those who only ask for a metric's name.
         import jiwer
@@ -47,10 +47,10 @@ class WordErrorRate(Metric):
 
     @override
     def value(self, sums_RK: np.ndarray) -> np.ndarray:
-        """Errors in per cent of the reference words."""
+        """Errors in per cent of the reference words; without any, of one."""
         words_R = sums_RK[:, 0]
         errors_R = sums_RK[:, 1:].sum(1)
-        return 100.0 * errors_R / words_R
+        return 100.0 * errors_R / words_R.clip(min=1)
 
     @override
     def note(self, sums_K: np.ndarray) -> str:

@@ -52,5 +52,5 @@ else
 fi
 
 for split in train dev test; do
-    python ../../utils/combine_data_dirs.py "$data/$split" "$data"/local/*/"$split"
+    ../../utils/combine_data_dirs.sh "$data/$split" "$data"/local/*/"$split"
 done

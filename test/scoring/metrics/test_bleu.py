@@ -51,6 +51,15 @@ def test_bleu_of_few_words_is_smoothed_as_sacrebleu_smooths():
     assert want > 0 and bleu_of(references, hypotheses).value == pytest.approx(want)
 
 
+def test_sentences_of_few_words_that_are_right_score_full():
+    """Nowhere are there four words in a row, for which sacrebleu's default is 0."""
+    assert bleu_of(["oui", "le chat"], ["oui", "le chat"]).value == pytest.approx(100)
+    assert bleu_of(["oui"], ["non"]).value == 0
+    references, hypotheses = ["le chat dort", "oui"], ["le chat mange", "oui"]
+    want = BLEU(effective_order=True).corpus_score(hypotheses, [references]).score
+    assert 0 < want < 100 and bleu_of(references, hypotheses).value == pytest.approx(want)
+
+
 def test_statistics_of_sentences_add_up_to_those_of_the_corpus(make_sentences):
     references, hypotheses = make_sentences(20)
     stats_nK = sums_of(references, hypotheses)

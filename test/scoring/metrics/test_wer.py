@@ -54,6 +54,13 @@ def test_an_empty_hypothesis_is_all_deletions():
     assert METRIC.value(sums_nK).tolist() == [100.0]
 
 
+def test_every_word_that_is_heard_in_silence_is_an_insertion():
+    sums_nK = sums_of(["", "a b", ""], ["", "a b", "a c a"])
+    assert sums_nK.tolist() == [[0, 0, 0, 0], [2, 0, 0, 0], [0, 3, 0, 0]]
+    assert METRIC.value(sums_nK.sum(0)[None]).tolist() == [150.0]
+    assert METRIC.value(sums_nK).tolist() == [0.0, 0.0, 300.0]
+
+
 def test_text_is_compared_as_it_is():
     assert METRIC.value(sums_of(["Red cat."], ["red cat"])).tolist() == [100.0]
 
