@@ -26,7 +26,7 @@ from aio_toolkit.config_hints import section_given_a_value, unknown_key
 from aio_toolkit.config_parts import check_kinds, expanded, to_instance
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import atomic_path
-from aio_toolkit.ranges import out_of_range
+from aio_toolkit.ranges import clashes, out_of_range
 
 __all__ = [
     "MISSING",
@@ -240,6 +240,9 @@ def _check_complete(schema: type, config: DictConfig, source: str) -> None:
     OmegaConf.resolve(config)
     check_kinds(schema, config, source)
     _check_ranges(config, source)
+    # Not before: of two that go together, one may come by an override of its own.
+    for problem in clashes(config):
+        raise AioError(f"{source}: {problem}.")
 
 
 def _wrong_value(error: OmegaConfBaseException, source: str) -> str:

@@ -1,10 +1,10 @@
-"""Fields of a configuration that hold numbers within a range."""
+"""Fields of a configuration that hold numbers within a range, some of it set by other fields."""
 
 import copy
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,20 +18,39 @@ RANGE = "range"
 class Range:
     """Finite numbers between bounds.
 
+    Attributes:
+        least: the smallest one.
+        above: a bound that is too small itself.
+        most: the largest one.
+        below: a bound that is too large itself.
+        multiple: what they are multiples of; None: they need not be.
+        odd: whether they are odd, 0 apart, which leaves a thing out where it is allowed.
+        divides: name of a field of the same section that they divide; empty: none.
+        up_to: name of a field of the same section that they do not exceed; empty: none.
+
     >>> 0.5 in Range(above=0, most=1), 0 in Range(above=0, most=1), math.nan in Range()
     (True, False, False)
-    >>> str(Range(above=0, most=1)), str(Range())
-    ('above 0 and at most 1', 'finite')
+    >>> str(Range(above=0, most=1)), str(Range()), str(Range(least=1, odd=True))
+    ('above 0 and at most 1', 'finite', 'at least 1 and odd')
     """
 
     least: float = -math.inf
     above: float = -math.inf
     most: float = math.inf
     below: float = math.inf
+    multiple: int | None = None
+    odd: bool = False
+    divides: str = ""
+    up_to: str = ""
 
     def __contains__(self, value: float) -> bool:
-        is_within = self.least <= value <= self.most and self.above < value < self.below
-        return math.isfinite(value) and is_within
+        if not math.isfinite(value):
+            return False
+        if not (self.least <= value <= self.most and self.above < value < self.below):
+            return False
+        if self.multiple is not None and value % self.multiple:
+            return False
+        return not self.odd or value == 0 or value % 2 == 1
 
     def __str__(self) -> str:
         bounds = {
@@ -41,15 +60,33 @@ class Range:
             "below": self.below,
         }
         told = [f"{words} {bound:g}" for words, bound in bounds.items() if math.isfinite(bound)]
+        if self.multiple is not None:
+            told.append(f"a multiple of {self.multiple}")
+        if self.odd:
+            told.append("odd, or 0" if 0 in self else "odd")
         return " and ".join(told) or "finite"
 
+    def clash(self, value: float, section: Mapping[Any, Any]) -> str | None:
+        """What is wrong with a number in view of others of its section; None: nothing.
 
-def bounded(default: Any, **bounds: float) -> Any:
+        >>> Range(divides="width").clash(3, {"width": 8})
+        "must divide 'width', which is 8"
+        """
+        divided: Any = section.get(self.divides)
+        limit: Any = section.get(self.up_to)
+        if _is_number(divided) and divided % value:
+            return f"must divide '{self.divides}', which is {divided}"
+        if _is_number(limit) and value > limit:
+            return f"must be at most '{self.up_to}', which is {limit}"
+        return None
+
+
+def bounded(default: Any, **bounds: Any) -> Any:
     """A field that holds a number within a range, or a list or dict of such; None is in all ranges.
 
     Args:
         default: its default.
-        bounds: `least` or `above`, `most` or `below`.
+        bounds: of a `Range`.
 
     >>> from aio_toolkit.config import load_config
     >>> @dataclass
@@ -93,6 +130,30 @@ def out_of_range(value: Any, allowed: Range = Range(), key: str = "") -> Iterato
             yield from out_of_range(inner, allowed, key)
     elif _is_number(value) and value not in allowed:
         yield f"key '{key}' must be {allowed}, not {value}"
+
+
+def clashes(value: Any, key: str = "") -> Iterator[str]:
+    """What to tell of each number that others of its section rule out.
+
+    >>> @dataclass
+    ... class Sizes:
+    ...     width: int = 8
+    ...     num_heads: int = bounded(3, divides="width")
+    >>> list(clashes(OmegaConf.structured(Sizes)))
+    ["key 'num_heads' must divide 'width', which is 8, not 3"]
+    """
+    if not isinstance(value, DictConfig):
+        return
+    declared = _ranges(OmegaConf.get_type(value))
+    name: Any
+    for name in value:
+        inner_key = f"{key}.{name}" if key else str(name)
+        inner = value[name]
+        yield from clashes(inner, inner_key)
+        if name in declared and _is_number(inner):
+            problem = declared[name].clash(inner, value)
+            if problem:
+                yield f"key '{inner_key}' {problem}, not {inner}"
 
 
 def _ranges(schema: Any) -> dict[str, Range]:

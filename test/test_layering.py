@@ -46,7 +46,6 @@ TESTED_IN = {
     "data/sources.py": "dump/test_tokenize.py",
     "data/tables.py": "data/test_datadir.py",
     "data/validate.py": "data/test_datadir.py",
-    "encoders/_checks.py": "encoders/test_transformer.py",
     "encoders/_espnet.py": "encoders/test_conformer.py",
 }
 LONGEST_FILE, LONGEST_FUNCTION, WIDEST_LINE = 300, 50, 100

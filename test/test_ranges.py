@@ -58,6 +58,49 @@ def test_no_range_holds_what_is_not_finite(value):
     assert value not in Range(least=0)
 
 
+@given(st.integers(-20, 20), st.integers(1, 9), st.booleans())
+def test_a_range_may_hold_multiples_or_odd_numbers_alone(value, multiple, odd):
+    assert (value in Range(multiple=multiple)) == (value in range(-multiple * 20, 200, multiple))
+    assert (value in Range(odd=odd)) == (not odd or value in (0, *range(-21, 21, 2)))
+    assert (value in Range(odd=True, least=1)) == (value in range(1, 21, 2))
+
+
+@dataclasses.dataclass
+class Heads:
+    width: int = 16
+    num_heads: int | None = bounded(4, divides="width")
+    top_k: int = bounded(2, up_to="num_experts")
+    num_experts: int = 8
+
+
+@dataclasses.dataclass
+class Layers:
+    first: Heads = dataclasses.field(default_factory=Heads)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["first.num_heads=3"], "'first.num_heads' must divide 'width', which is 16, not 3"),
+        (["first.width=18"], "'first.num_heads' must divide 'width', which is 18, not 4"),
+        (["first.top_k=9"], "'first.top_k' must be at most 'num_experts', which is 8, not 9"),
+        (["first.num_experts=1"], "'first.top_k' must be at most 'num_experts', which is 1, not 2"),
+        (["first.width=18", "first.num_heads=3"], None),
+        (["first.num_experts=1", "first.top_k=1"], None),
+        (["first.top_k=8"], None),
+        (["first.num_heads=null"], None),
+        (["first.width=${first.top_k}"], "must divide 'width', which is 2, not 4"),
+    ],
+)
+def test_numbers_that_go_together_are_told_when_all_are_known(overrides, message):
+    if message is None:
+        load_config(Layers, None, overrides)
+        return
+    with pytest.raises(AioError) as caught:
+        load_config(Layers, None, overrides)
+    assert message in str(caught.value)
+
+
 @dataclasses.dataclass
 class Inner:
     rates: list[int] = bounded([2, 4], least=1)

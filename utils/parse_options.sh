@@ -23,7 +23,8 @@ while [ $# -gt 0 ]; do
             _option=${_option//-/_}
             # Options are lower case, which keeps --PATH and its like from touching the shell's own variables.
             if [[ ! $_option =~ ^[a-z][a-z0-9_]*$ ]] || [ -z "${!_option+set}" ]; then
-                echo "error: $(basename "$0"): unknown option $1. --help lists the options." >&2
+                _near=$(compgen -v | grep '^[a-z]' | awk -v wanted="$_option" -f "${BASH_SOURCE[0]%/*}/nearest.awk" || true)
+                echo "error: $(basename "$0"): unknown option $1.${_near:+ Did you mean --$_near?} --help lists the options." >&2
                 exit 1
             fi
             if [ $# -lt 2 ]; then

@@ -16,7 +16,7 @@ RESERVED = ("stage", "stop_stage", "seed", "tag", "test_sets", "adapt_config", "
 # Of those the ones that are empty unless somebody gives them.
 UNSAID = ("seed", "tag", "adapt_config", "keep")
 # Options that change no result.
-INDIFFERENT = ("ngpu", "nj", "python", "local_data_opts", "pack_args")
+INDIFFERENT = ("ngpu", "nj", "pipes", "python", "local_data_opts", "pack_args")
 # Options that hold key=value pairs: a system's come after those of all.
 PAIRS = "_args"
 # What checks the configuration of `--<name>_config` and `--<name>_args`.

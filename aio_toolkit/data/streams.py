@@ -1,6 +1,7 @@
 """Bytes that come once, or from the middle of a file, as files that can be read in any order."""
 
 import io
+import os
 import shutil
 import subprocess
 import tempfile
@@ -10,6 +11,8 @@ from typing import Any, BinaryIO
 
 from aio_toolkit.errors import AioError
 
+# The environment variable that, when it is `off`, keeps commands in lists from being run.
+PIPES = "AIO_PIPES"
 # What a shell says of a command that wrote into a closed pipe: 128 + SIGPIPE.
 _CLOSED_PIPE = 141
 
@@ -47,12 +50,15 @@ def output_of(command: str) -> Iterator[BinaryIO]:
     """What a command writes, in a temporary file.
 
     Raises:
-        AioError: it fails, or writes nothing.
+        AioError: it fails, or writes nothing, or pipes are off.
 
     >>> with output_of("echo hello") as file:
     ...     file.read()
     b'hello\\n'
     """
+    if os.environ.get(PIPES) == "off":
+        problem = f"'{command} |' is a command, and commands in lists are off (--pipes, {PIPES})"
+        raise AioError(f"{problem}. Turn them on if you trust the list.")
     # Without pipefail the failure of any command but the last would pass for a short recording.
     shell = ["bash", "-o", "pipefail", "-c", command]
     with tempfile.TemporaryFile() as file:

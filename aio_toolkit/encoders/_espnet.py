@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from aio_toolkit.encoders._checks import check_heads, check_kernel
 from aio_toolkit.encoders.base import Encoder
 from aio_toolkit.ranges import bounded
 
@@ -31,19 +30,13 @@ class EspnetEncoder(Encoder):
             conv_kernel: frames that each block's convolutions see, odd.
         """
 
-        num_heads: int = bounded(4, least=1)
+        num_heads: int = bounded(4, least=1, divides="width")
         ffn_width: int = bounded(768, least=1)
-        conv_kernel: int = bounded(31, least=1)
+        conv_kernel: int = bounded(31, least=1, odd=True)
 
     def __init__(self, config: Config):
-        """Make ESPnet's encoder.
-
-        Raises:
-            AioError: `num_heads` does not divide `width`, or `conv_kernel` is even.
-        """
+        """Make ESPnet's encoder."""
         super().__init__(config)
-        check_heads(self, config.width, config.num_heads)
-        check_kernel(self, config.conv_kernel)
         self.width = config.width
         self.num_layers = config.num_layers
         # On import ESPnet reports that flash attention is absent, which nobody here asks for.

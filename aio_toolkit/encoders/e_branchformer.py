@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from aio_toolkit.encoders._checks import check_halves
 from aio_toolkit.encoders._espnet import EspnetEncoder
+from aio_toolkit.ranges import bounded
 
 
 class EBranchformerEncoder(EspnetEncoder):
@@ -32,8 +32,9 @@ class EBranchformerEncoder(EspnetEncoder):
             conv_kernel: frames that the branch's and the merge's convolution see, odd.
         """
 
+        ffn_width: int = bounded(768, least=1, multiple=2)
+
     def _make(self, config: EspnetEncoder.Config, shared: dict[str, Any]) -> nn.Module:
-        check_halves(self, config.ffn_width)
         # Imported where it is needed: it takes seconds.
         from espnet2.asr.encoder import e_branchformer_encoder
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from aio_toolkit.encoders._checks import check_heads, check_kernel
 from aio_toolkit.encoders.base import Encoder
 from aio_toolkit.layers import FeedForward, Mixer, SelfAttention
 from aio_toolkit.ranges import bounded
@@ -39,20 +38,13 @@ class TransformerEncoder(Encoder):
             conv_kernel: frames that each block's convolution sees, odd; 0 leaves it out.
         """
 
-        num_heads: int = bounded(4, least=1)
+        num_heads: int = bounded(4, least=1, divides="width")
         ffn_width: int = bounded(768, least=1)
-        conv_kernel: int = bounded(0, least=0)
+        conv_kernel: int = bounded(0, least=0, odd=True)
 
     def __init__(self, config: Config):
-        """Make the blocks.
-
-        Raises:
-            AioError: `num_heads` does not divide `width`, or `conv_kernel` is even.
-        """
+        """Make the blocks."""
         super().__init__(config)
-        check_heads(self, config.width, config.num_heads)
-        if config.conv_kernel:
-            check_kernel(self, config.conv_kernel)
         self.width = config.width
         self.num_layers = config.num_layers
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from aio_toolkit.errors import AioError
 from aio_toolkit.layers import (
     FeedForward,
     Mixer,
@@ -67,9 +66,9 @@ class Backbone(nn.Module):
 
         width: int = bounded(192, least=1)
         num_layers: int = bounded(6, least=1)
-        num_heads: int = bounded(4, least=1)
+        num_heads: int = bounded(4, least=1, divides="width")
         ffn_width: int = bounded(768, least=1)
-        conv_kernel: int = bounded(7, least=0)
+        conv_kernel: int = bounded(7, least=0, odd=True)
         layer_drop: float = bounded(0.0, least=0, below=1)
         recompute: bool = False
         moe: MoE.Config = field(default_factory=MoE.Config)
@@ -78,11 +77,9 @@ class Backbone(nn.Module):
         """Make task embeddings and blocks.
 
         Raises:
-            AioError: `num_heads` does not divide `width`, `conv_kernel` is even, or the experts
-                cannot be as configured.
+            AioError: the experts cannot be as configured.
         """
         super().__init__()
-        _check_sizes(config)
         self.layer_drop = config.layer_drop
         self.drop_seed: int | None = None
         self.recompute = config.recompute
@@ -223,13 +220,3 @@ class _Block(nn.Module):
         for place, layer in layers.items():
             if isinstance(layer, MoELayer):
                 yield place, layer
-
-
-def _check_sizes(config: Backbone.Config) -> None:
-    width, num_heads = config.width, config.num_heads
-    if width % num_heads:
-        raise AioError(f"backbone.num_heads {num_heads} does not divide backbone.width {width}.")
-    kernel = config.conv_kernel
-    # With an even kernel each output would lie between two frames.
-    if kernel and kernel % 2 == 0:
-        raise AioError(f"backbone.conv_kernel must be odd or 0, not {kernel}.")

@@ -51,7 +51,7 @@ class SslEncoder(FeatureEncoder):
         """
 
         encoder: Choice = one_of("encoders", "transformer")
-        stem_kernel: int = bounded(1, least=1)
+        stem_kernel: int = bounded(1, least=1, odd=True)
         front_end: FrontEndStack.Config = field(
             default_factory=lambda: FrontEndStack.Config(["log_mel"])
         )

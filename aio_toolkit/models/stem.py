@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from aio_toolkit.errors import AioError
 from aio_toolkit.layers import depthwise_conv
 
 
@@ -26,13 +25,8 @@ class Stem(nn.Module):
             num_features: feature bins F.
             width: channels D of the encoder.
             kernel: frames that the convolution sees, odd; 1 leaves it out.
-
-        Raises:
-            AioError: `kernel` is even.
         """
         super().__init__()
-        if kernel % 2 == 0:
-            raise AioError(f"stem_kernel must be odd, not {kernel}; 1 is a linear layer alone.")
         self.linear = nn.Linear(num_features, width)
         self.depthwise_KD: nn.Parameter | None = None
         self.out: nn.Linear | None = None

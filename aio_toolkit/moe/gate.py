@@ -54,25 +54,15 @@ class Gate(Router):
         """Check the numbers.
 
         Raises:
-            AioError: `top_k` or `top_p` is out of its range.
+            AioError: no gradient would reach the gate.
         """
         super().__init__(config, sizes)
         self.config = config
-        if not 1 <= sizes.top_k <= sizes.num_experts:
-            raise AioError(
-                f"top_k {sizes.top_k} is not between 1 and the number of experts, "
-                f"{sizes.num_experts}."
-            )
         if sizes.top_k == 1 < sizes.num_experts and config.renormalise:
             # The only weight would be one, whatever the gate says.
             raise AioError(
                 "top_k 1 with the router's renormalise: true gives the gate no gradient from any "
                 "task. Set renormalise: false."
-            )
-        if config.top_p is not None and not 0 < config.top_p <= 1:
-            raise AioError(
-                f"the router's top_p {config.top_p} is not in (0, 1]. "
-                "Use null for a fixed number of experts."
             )
 
     def start(self, rows: int) -> torch.Tensor:

@@ -52,7 +52,7 @@ class MoELayer(nn.Module):
 
         layers: list[int] | None = None
         num_experts: int = bounded(8, least=1)
-        top_k: int = bounded(2, least=1)
+        top_k: int = bounded(2, least=1, up_to="num_experts")
         shared_width: int = bounded(0, least=0)
         experts: Choice = one_of("moe/experts", "feed_forward")
 

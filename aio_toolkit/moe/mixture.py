@@ -34,7 +34,7 @@ class MoEAttention:
 
         layers: list[int] | None = field(default_factory=list)
         num_experts: int = bounded(8, least=1)
-        top_k: int = bounded(4, least=1)
+        top_k: int = bounded(4, least=1, up_to="num_experts")
         experts: Choice = one_of("moe/experts", "attention_heads")
 
 

@@ -34,6 +34,7 @@ expdir=exp                            # folder of everything trained
 tag=                                  # name of the experiment in expdir; empty: made from train_config and its changes
 compare=                              # list of systems and seeds to put in one table, by stages 3 to 6 of each; empty: none
 keep=                                 # folder that gets what stage 6 found, for comparisons; empty: none
+pipes=on                              # off: commands in the lists of a data dir (cmd |) are refused, not run
 parts=                                # packages of further parts, separated by spaces
 python=python                         # Python interpreter; the default is the one of tools/venv
 
@@ -185,6 +186,8 @@ for name in stage stop_stage ngpu nj fs vocab_size ${seed:+seed}; do
     [[ ${!name} =~ ^[0-9]+$ ]] || fail "option --$name is a number, not '${!name}'."
 done
 [ "$stage" -le 8 ] && [ "$stage" -le "$stop_stage" ] || fail "no stage from $stage to $stop_stage; there are 1 to 8."
+[[ $pipes =~ ^(on|off)$ ]] || fail "option --pipes is on or off, not '$pipes'."
+export AIO_PIPES=$pipes
 
 . ./path.sh
 

@@ -33,6 +33,20 @@ def test_the_rest_of_a_file_is_like_a_file_of_it(content, start, steps):
         assert rest.tell() == file.tell()
 
 
+def test_commands_that_are_off_are_told_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIO_PIPES", "off")
+    command = f"touch {tmp_path}/ran; cat {__file__}"
+    with (
+        pytest.raises(AioError, match=r"cat .* \|' is a command, and commands in lists are off"),
+        output_of(command),
+    ):
+        pass
+    assert not (tmp_path / "ran").exists()
+    monkeypatch.setenv("AIO_PIPES", "on")
+    with output_of(command):
+        assert (tmp_path / "ran").exists()
+
+
 class _Once(io.BytesIO):
     def seekable(self):
         return False

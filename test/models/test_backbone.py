@@ -292,8 +292,11 @@ def test_a_backbone_cut_to_a_task_answers_it_as_before():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_heads": 3}, "backbone.num_heads 3 does not divide backbone.width 16"),
-        ({"conv_kernel": 4}, "backbone.conv_kernel must be odd or 0, not 4"),
+        (
+            {"width": 16, "num_heads": 3},
+            "train.yaml: key 'num_heads' must divide 'width', which is 16, not 3",
+        ),
+        ({"conv_kernel": 4}, "key 'conv_kernel' must be at least 0 and odd, or 0, not 4"),
         (
             {"moe": {"feed_forward": {"layers": [0, 3]}}},
             "moe.feed_forward.layers names block 3; the backbone has blocks 0 to 2",

@@ -165,7 +165,7 @@ def test_a_configuration_reads_as_it_is_written(tmp_path):
         "encoder:\n"
         "  kind: transformer\n"
         "  transformer: {width: 8, num_heads: 2}\n"
-        "  conformer: {width: 6}\n"
+        "  conformer: {width: 8}\n"
         "stem_kernel: 3\n"
         "objective: {kind: best_rq, best_rq: {codebook_size: 9}, contrastive: {dim: 4}}\n"
         "masking: {share: 0.4, span: 10}\n"

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from aio_toolkit.config import from_values
 from aio_toolkit.errors import AioError
 from aio_toolkit.layers import valid_frames
+from aio_toolkit.models.ssl import SslEncoder
 from aio_toolkit.models.stem import Stem
 
 
@@ -45,5 +47,5 @@ def test_a_longer_kernel_adds_a_depthwise_convolution():
 
 
 def test_an_even_kernel_is_named():
-    with pytest.raises(AioError, match="stem_kernel must be odd, not 2; 1 is a linear layer"):
-        Stem(5, 7, 2)
+    with pytest.raises(AioError, match="key 'stem_kernel' must be at least 1 and odd, not 2"):
+        from_values(SslEncoder.Config, {"stem_kernel": 2}, "train.yaml")

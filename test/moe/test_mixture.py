@@ -72,10 +72,10 @@ def test_tables_have_the_columns_that_the_balance_reads(kind):
 
 
 def test_a_single_feed_forward_expert_is_a_dense_layer_of_its_width():
-    section = {"num_experts": 1, "experts": {"feed_forward": {"ffn_width": 44}}}
+    section = {"num_experts": 1, "top_k": 1, "experts": {"feed_forward": {"ffn_width": 40}}}
     layer = make(feed_forward=section).layer("feed_forward", 1)
     assert isinstance(layer, FeedForward)
-    assert layer.w1.out_features == 44
+    assert layer.w1.out_features == 40
 
 
 def test_a_single_head_is_an_expert_like_any_other():
@@ -107,7 +107,7 @@ def test_defaults_of_the_two_places_name_their_own_experts():
         ),
         (
             {"feed_forward": {"top_k": 9}},
-            "moe.feed_forward: top_k 9 is not between 1 and the number of experts, 8",
+            "key 'feed_forward.top_k' must be at most 'num_experts', which is 8, not 9",
         ),
         (
             {"feed_forward": {"experts": {"kind": "attention_heads"}}},
@@ -123,7 +123,7 @@ def test_defaults_of_the_two_places_name_their_own_experts():
         ),
         (
             {"feed_forward": {"experts": {"feed_forward": {"ffn_width": 12}}}},
-            "moe.feed_forward: grouped matrix products need multiples of 8, not ffn_width = 12",
+            "ffn_width' must be at least 1 and a multiple of 8, not 12",
         ),
         (
             {"router": {"per_task": {"top_p": 2.0}}},

@@ -87,7 +87,10 @@ def test_a_double_dash_ends_the_options(script: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--njobs", "8"), "unknown option --njobs"),
+        (("--njobs", "8"), "unknown option --njobs. --help"),
+        (("--datadir", "x"), "unknown option --datadir. Did you mean --data_dir? --help"),
+        (("--verbsoe", "x"), "unknown option --verbsoe. Did you mean --verbose? --help"),
+        (("--' '*;$(x)", "x"), "unknown option --' '*;$(x). --help"),
         (("--PATH", "x"), "unknown option --PATH"),
         (("--nj=8",), "unknown option --nj=8"),
         (("--nj",), "option --nj needs a value"),
@@ -186,7 +189,17 @@ def test_a_recipe_finds_itself_whatever_cdpath_says_and_through_a_link(
 def test_an_unknown_option_of_a_recipe_is_an_error() -> None:
     result = bash(ROOT / "egs/mini_aio/run.sh", "--train_confg", "x")
     assert result.returncode == 1
-    assert "unknown option --train_confg" in result.stderr
+    assert "unknown option --train_confg. Did you mean --train_config?" in result.stderr
+
+
+def test_commands_in_lists_are_on_or_off(recipe: Path) -> None:
+    result = aio(recipe, "--pipes", "maybe")
+    assert result.returncode == 1
+    assert result.stderr == "error: option --pipes is on or off, not 'maybe'.\n"
+    (recipe / "local/data.sh").write_text('#!/bin/bash\necho "pipes are $AIO_PIPES"\n')
+    for value in ("on", "off"):
+        told = aio(recipe, "--pipes", value, "--stop_stage", "1").stdout
+        assert f"pipes are {value}" in told
 
 
 @pytest.mark.parametrize(

@@ -41,17 +41,17 @@ class AttentionHeads(Experts):
             head_width: channels C of a head, a multiple of 8.
         """
 
-        head_width: int = bounded(48, least=1)
+        head_width: int = bounded(48, least=1, multiple=8)
 
     def __init__(self, config: Config, width: int, num_experts: int):
         """Make the matrices.
 
         Raises:
-            AioError: a width is not a multiple of 8.
+            AioError: `width` is not a multiple of 8.
         """
         super().__init__(config, width, num_experts)
         head_width = config.head_width
-        check_multiples_of_8(width=width, head_width=head_width)
+        check_multiples_of_8(width=width)
         self.query_EDC = expert_matrices(num_experts, width, head_width)
         self.out_ECD = expert_matrices(num_experts, head_width, width)
         self.key_value = nn.Linear(width, 2 * head_width)

@@ -49,18 +49,18 @@ class FeedForwardExperts(Experts):
             activation: `gelu` or `swiglu`.
         """
 
-        ffn_width: int = bounded(384, least=1)
+        ffn_width: int = bounded(384, least=1, multiple=8)
         activation: Activation = Activation.gelu
 
     def __init__(self, config: Config, width: int, num_experts: int):
         """Make the matrices.
 
         Raises:
-            AioError: a width is not a multiple of 8.
+            AioError: `width` is not a multiple of 8.
         """
         super().__init__(config, width, num_experts)
         ffn_width = config.ffn_width
-        check_multiples_of_8(width=width, ffn_width=ffn_width)
+        check_multiples_of_8(width=width)
         self.gated = config.activation == Activation.swiglu
         # Gate and value are the halves of one product.
         w1_width = 2 * ffn_width if self.gated else ffn_width
