@@ -23,7 +23,7 @@ from aio_toolkit.answers.decoded_audio import (
 )
 from aio_toolkit.answers.lists import check_complete
 from aio_toolkit.answers.sources import all_sources, present_targets
-from aio_toolkit.codec.base import CodecFingerprint, check_same, load_codec
+from aio_toolkit.codec.base import NEW_FOLDERS, CodecFingerprint, check_same, load_codec
 from aio_toolkit.data.datadir import Utterance
 from aio_toolkit.data.mixtures import Mixture
 from aio_toolkit.data.sources import read_input, read_wave
@@ -192,7 +192,9 @@ class Audio(AnswerKind):
         path = folder / UNITS_FILE
         if path.is_file():
             found = self.load_units(folder)
-            units.check_same(found, f"{path} is there already; it was")
+            where = f"{path} is there already; it was"
+            remedy = f"Delete {folder} to make it anew, or {NEW_FOLDERS}"
+            check_same(units.fingerprint, found.fingerprint, where, remedy)
             print(f"{folder} is finished (codec {options.codec}): nothing to do")
             return units
 

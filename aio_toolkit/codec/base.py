@@ -194,13 +194,22 @@ def _kind_of(where: Path) -> str:
     return DEFAULT_KIND
 
 
-def check_same(expected: object, found: object, what: str) -> None:
+NEW_FOLDERS = "run the stages from 2 on in new folders (--dumpdir, --expdir)"
+
+
+def check_same(
+    expected: object,
+    found: object,
+    what: str,
+    remedy: str = f"Use the matching one, or {NEW_FOLDERS}",
+) -> None:
     """Refuse to mix codecs or front ends, whose fingerprints are dataclasses of one type.
 
     Args:
         expected: the fingerprint that is asked for.
         found: the one that is there.
         what: opens the message.
+        remedy: ends it.
 
     Raises:
         AioError: the fingerprints differ; the message names the first difference.
@@ -216,6 +225,5 @@ def check_same(expected: object, found: object, what: str) -> None:
         if theirs.get(key) != ours.get(key):
             raise AioError(
                 f"{what}: made for another one ({key} is {ours.get(key)}, "
-                f"expected {theirs.get(key)}). Use the matching one, or run the stages from 2 on "
-                "in new folders (--dumpdir, --expdir)."
+                f"expected {theirs.get(key)}). {remedy}."
             )

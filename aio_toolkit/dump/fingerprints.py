@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from aio_toolkit.codec.base import CodecFingerprint, check_same
+from aio_toolkit.codec.base import NEW_FOLDERS, CodecFingerprint, check_same
 from aio_toolkit.config import from_values
 from aio_toolkit.errors import AioError
 from aio_toolkit.files import read_json, write_json
@@ -39,7 +39,8 @@ def claim_dump(dump_split: Path, codec: CodecFingerprint, precision: str) -> Non
         path = dump_split / name
         if path.is_file():
             found = _read(path, type(fingerprint))
-            check_same(fingerprint, found, f"{path} is there already")
+            remedy = f"Delete {dump_split} to code the data anew, or {NEW_FOLDERS}"
+            check_same(fingerprint, found, f"{path} is there already", remedy)
         else:
             write_json(path, dataclasses.asdict(fingerprint))  # type: ignore[call-overload]
 

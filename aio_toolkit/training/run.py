@@ -106,7 +106,8 @@ class Run[C: RunConfig]:
         changed = self._changed()
         if changed:
             problem = f"{self.out} was begun before {changed} changed"
-            remedy = f"Delete {self.out} to train anew, or keep it and give another --expdir"
+            others = "other folders (--expdir, --dumpdir)"
+            remedy = f"Delete {self.out} to train anew, or keep it and work in {others}"
             damage = "A file that should not have changed is damaged: delete it and make it again"
             raise AioError(f"{problem}. {remedy}. {damage}.")
         return settled

@@ -27,7 +27,9 @@ MADE = {
     "bounds": "exp/bounds/**/*",
     "scores": "exp/small/decode_*/results.json",
 }
-REFUSED = re.compile(r"Delete (\S+) to train anew")
+REFUSED = re.compile(
+    r"Delete (\S+) to (train|code the data|make it) anew, or .*(new|other) folders"
+)
 
 
 @dataclass
@@ -69,14 +71,9 @@ class Recipe:
 
     def another_wave(self, split: str, task: str) -> None:
         """As long as before."""
-        wav = sorted((self.folder / f"corpus_small/{split}/{task}").glob("*.wav"))[0]
+        wav = sorted((self.folder / f"corpus/{split}/{task}").glob("*.wav"))[0]
         wave_S, rate = soundfile.read(wav)
         soundfile.write(wav, np.roll(wave_S, rate // 3), rate)
-
-    def drop_last(self, name: str) -> None:
-        """A list loses its last line."""
-        path = self.folder / name
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
     def one_less(self, split: str) -> None:
         """The last recording of a split goes."""
@@ -117,8 +114,7 @@ def recipe(finished: Path, tmp_path: Path) -> Recipe:
     return Recipe(tmp_path / "copy/egs/mini_aio")
 
 
-ANSWERS = {"answers", "scores"}
-HEARD = ANSWERS | {"bounds"}
+HEARD = {"answers", "bounds", "scores"}
 
 
 @pytest.mark.all
@@ -130,11 +126,11 @@ HEARD = ANSWERS | {"bounds"}
         pytest.param(lambda r: r.one_less("test"), HEARD, id="a recording of test goes"),
         pytest.param(lambda r: r.one_more("test"), HEARD, id="a recording of test comes"),
         pytest.param(
-            lambda r: r.edit("data/test/text", "the", "a"), {"scores"}, id="a text of test"
+            lambda r: r.edit("data/test/text", "the", "a"), {"bounds", "scores"}, id="a text"
         ),
         pytest.param(
-            lambda r: r.append("conf/decode.yaml", "decoders: {text: {length_bonus: 0.5}}\n"),
-            ANSWERS,
+            lambda r: r.edit("conf/decode.yaml", "window: 1024", "window: 512"),
+            HEARD,
             id="options of decoding",
         ),
         pytest.param(lambda r: r.delete("exp/train_ssl_small"), {"encoder"}, id="the encoder"),
@@ -152,6 +148,7 @@ def test_what_depends_on_a_change_is_made_again_and_nothing_else(
     assert recipe.again(before) == again
 
 
+CODEC, ENCODER, MODEL = "exp/codec_small", "exp/train_ssl_small", "exp/small"
 SEED = {"stage": "1", "local_data_opts": "--scale 0.01 --seed 1"}
 SCALE = {"stage": "1", "local_data_opts": "--scale 0.012"}
 
@@ -160,33 +157,63 @@ SCALE = {"stage": "1", "local_data_opts": "--scale 0.012"}
 @pytest.mark.parametrize(
     ("change", "options", "refused"),
     [
-        pytest.param(
-            lambda r: r.another_wave("train", "asr"), {}, "codec_small", id="a wave of train"
-        ),
-        pytest.param(lambda r: r.one_less("train"), {}, "codec_small", id="a recording goes"),
-        pytest.param(lambda r: r.one_more("train"), {}, "codec_small", id="a recording comes"),
-        pytest.param(
-            lambda r: r.drop_last("data/noise_train/wav.scp"), {}, "train_ssl_small", id="a noise"
-        ),
-        pytest.param(lambda r: None, {"vocab_size": "58"}, "small", id="more tokens"),
-        pytest.param(lambda r: None, SEED, "codec_small", id="another seed"),
-        pytest.param(lambda r: None, SCALE, "codec_small", id="a larger corpus"),
+        pytest.param(lambda r: r.another_wave("train", "asr"), {}, CODEC, id="a wave of train"),
+        pytest.param(lambda r: r.one_less("train"), {}, CODEC, id="a recording goes"),
+        pytest.param(lambda r: r.one_more("train"), {}, CODEC, id="a recording comes"),
+        pytest.param(lambda r: r.one_less("noise_train"), {}, ENCODER, id="a noise goes"),
+        pytest.param(lambda r: None, {"vocab_size": "58"}, MODEL, id="fewer tokens"),
+        pytest.param(lambda r: None, SCALE, CODEC, id="a larger corpus"),
         pytest.param(
             lambda r: r.edit("conf/corpus.yaml", "[155, 195]", "[150, 190]"),
             {"stage": "1"},
-            "codec_small",
+            CODEC,
             id="speech is slower",
         ),
     ],
 )
-def test_a_training_whose_data_have_changed_is_refused_and_goes_on_by_what_the_line_says(
+def test_a_training_that_would_be_another_is_refused_and_kept(
     recipe: Recipe, change: Callable[[Recipe], None], options: dict[str, str], refused: str
 ) -> None:
     change(recipe)
+    trained = {path: path.read_bytes() for path in recipe.folder.glob("exp/*/model.pt")}
+    done = recipe.run(**options)
+    told = REFUSED.search(done.stderr + done.stdout)
+    assert done.returncode and told, done.stdout[-3000:] + done.stderr[-3000:]
+    assert told.group(1) == refused
+    assert trained == {path: path.read_bytes() for path in recipe.folder.glob("exp/*/model.pt")}
+
+
+@pytest.mark.all
+def test_an_option_of_a_training_is_refused_in_its_file_and_taken_as_an_argument(
+    recipe: Recipe,
+) -> None:
+    name = "conf/train_ssl_small.yaml"
+    recipe.edit(name, "trainer:", "seed: 5\ntrainer:")
+    done = recipe.run(stop_stage="3")
+    told = "exp/train_ssl_small was begun with another configuration (seed: 0 there, 5 now)"
+    assert done.returncode and told in done.stderr + done.stdout
+    assert "Give the change by --codec_args, --ssl_args" in done.stderr + done.stdout
+    recipe.edit(name, "seed: 5\n", "")
+    done = recipe.run(stop_stage="3", ssl_args="seed=5")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert (recipe.folder / "exp/train_ssl_small_seed5/model.pt").is_file()
+
+
+@pytest.mark.all
+def test_other_folders_make_everything_of_another_corpus(recipe: Recipe) -> None:
+    before = recipe.made()
+    done = recipe.run(**SEED, expdir="exp2", dumpdir="dump2")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert recipe.again(before) == set()
+    assert (recipe.folder / "exp2/small/decode_test/RESULTS.md").is_file()
+
+
+@pytest.mark.all
+def test_deleting_what_the_lines_name_makes_everything_of_another_corpus(recipe: Recipe) -> None:
     deleted: list[str] = []
-    while (done := recipe.run(**options)).returncode:
+    while (done := recipe.run(**SEED)).returncode:
         told = REFUSED.search(done.stderr + done.stdout)
         assert told and told.group(1) not in deleted, done.stdout[-3000:] + done.stderr[-3000:]
         deleted.append(told.group(1))
         recipe.delete(told.group(1))
-    assert deleted[0] == f"exp/{refused}"
+    assert deleted == [CODEC, "dump/train", "dump/dev", "dump/units/audio", ENCODER, MODEL]
