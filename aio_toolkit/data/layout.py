@@ -27,8 +27,13 @@ def notice_unread(directory: Path, known: tuple[str, ...]) -> None:
     read = {*known, *REDUNDANT, SEGMENTS}
     paths = sorted(directory.iterdir())
     strangers = [path.name for path in paths if path.is_file() and path.name not in read]
-    if strangers:
-        print(f"notice: {directory}: files that no task reads: {', '.join(strangers)}")
+    if not strangers:
+        return
+    told = f"files that no task reads: {', '.join(strangers)}"
+    if any(names_waves(name) for name in strangers):
+        waves = ", ".join(name for name in known if names_waves(name))
+        told += f". Of waves, tasks read {waves}: a source more is one that nobody learns"
+    print(f"notice: {directory}: {told}")
 
 
 def names_waves(file: str) -> bool:

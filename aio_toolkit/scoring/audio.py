@@ -23,6 +23,8 @@ from aio_toolkit.tasks import Task
 
 # A codec may leave out the end of its last frame; more than this is another recording.
 MAX_LENGTH_GAP_SECONDS = 0.05
+# Anything is like a reference of a few samples: of one, it is a multiple.
+SHORTEST_SECONDS = 0.01
 
 
 class AudioScorer(Scorer):
@@ -115,6 +117,7 @@ utterance; the same for wiener."""
     def _sums(
         self, utterance: Utterance, sources_NS: np.ndarray, estimates: Mapping[str, np.ndarray]
     ) -> Sums:
+        is_short = utterance.num_samples < SHORTEST_SECONDS * self.sample_rate
         targets = present_targets(utterance)
         # The residual comes last and is not scored.
         references_NS = sources_NS[: len(targets)]
@@ -123,8 +126,9 @@ utterance; the same for wiener."""
             ordered_NS = self._in_order(references_NS, found_MS)
             for name, metric in self.metrics.items():
                 for place, target in enumerate(targets):
+                    sums_K = metric.sums(references_NS[place], ordered_NS[place])
                     key = Key(output, target, name)
-                    sums[key] = metric.sums(references_NS[place], ordered_NS[place])
+                    sums[key] = np.full_like(sums_K, np.nan) if is_short else sums_K
         return sums
 
     def _present(self, estimates_NS: np.ndarray, utterance: Utterance) -> np.ndarray:

@@ -75,4 +75,12 @@ def test_files_that_nobody_reads_are_named_and_those_that_say_nothing_new_are_no
         (data / name).write_text("a x\n")
     read_inputs(data, ALL, 16000)
     told = capsys.readouterr().out
-    assert "files that no task reads: a.wav, b.wav, notes, text.de" in told
+    assert "files that no task reads: a.wav, b.wav, notes, text.de\n" in told
+
+
+def test_a_third_speaker_that_no_task_reads_is_told_with_those_that_are(data, capsys):
+    (data / "spk3.scp").write_text("b c.wav\n")
+    read_inputs(data, ALL, 16000)
+    told = capsys.readouterr().out
+    assert "files that no task reads: a.wav, b.wav, spk3.scp. Of waves, tasks read wav.scp" in told
+    assert "spk1.scp, spk2.scp" in told

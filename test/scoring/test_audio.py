@@ -171,6 +171,19 @@ def test_a_reference_that_is_silent_in_part_is_scored_whole(score):
     np.testing.assert_allclose(found["codec"], want, atol=1e-3)
 
 
+@pytest.mark.parametrize(("size", "is_scored"), [(1, False), (79, False), (80, True)])
+def test_references_of_a_few_samples_have_no_score(tmp_path, size, is_scored):
+    """Of one sample anything is a multiple, which would be 100 dB."""
+    paths = write_waves(tmp_path, mixture=noise(1)[:size] + 0.1, speech=noise(1)[:size])
+    answers = {"speech": paths["speech"]}
+    utterance = Utterance("enh-0", ALL["enh"], "s", paths["mixture"], size, answers)
+    scorer = AudioScorer(ALL["enh"], {}, RATE)
+    (sums_K,) = scorer.score(utterance, {"codec": {"speech": paths["mixture"]}}).values()
+    assert np.isfinite(sums_K).all() == is_scored and np.isnan(sums_K).all() != is_scored
+    bounds = scorer.bounds(utterance).values()
+    assert all(np.isfinite(sums_K).all() == is_scored for sums_K in bounds)
+
+
 def test_the_model_s_own_output_must_be_there(score):
     with pytest.raises(AioError, match="enh-0 has no output of: masked, codec, wiener. Run"):
         score("enh", {"speech": noise(1)}, {"clean": {"speech": noise(1)}})

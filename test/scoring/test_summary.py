@@ -69,7 +69,7 @@ def test_an_utterance_is_the_mean_of_its_audible_references_and_counts_once(soun
 
 
 def test_silent_references_are_counted(sound):
-    assert sound.notes == ["3 silent references are not scored."]
+    assert sound.notes == ["3 silent or short references are not scored."]
 
 
 def test_every_target_has_its_own_scores(sound):
@@ -98,10 +98,10 @@ def test_scores_of_each_target_are_listed(sound, tmp_path):
         ["sound-0", "sound1", "1.000", "4.000", "3.000"],
         ["sound-0", "sound2", "2.000", "7.000", "4.000"],
         ["sound-1", "sound1", "0.000", "5.000", "6.000"],
-        ["sound-1", "sound2", "silent", "silent", "silent"],
+        ["sound-1", "sound2", "silent or short", "silent or short", "silent or short"],
         ["sound-1", "sound3", "-8.000", "1.000", "2.000"],
-        ["sound-2", "sound1", "silent", "silent", "silent"],
-        ["sound-2", "sound2", "silent", "silent", "silent"],
+        ["sound-2", "sound1", "silent or short", "silent or short", "silent or short"],
+        ["sound-2", "sound2", "silent or short", "silent or short", "silent or short"],
     ]
 
 
@@ -137,7 +137,7 @@ def test_if_nothing_can_be_scored_there_is_no_score(tmp_path):
     result = summary_of(tmp_path, ALL["sep"], [utterance], sums)
     gain = result.find("masked", over="mixture")
     assert result.find("masked").value is None and gain.value is None
-    assert result.notes == ["2 silent references are not scored."]
+    assert result.notes == ["2 silent or short references are not scored."]
 
 
 def test_gains_are_those_of_each_utterance_over_its_own_mixture(tmp_path):
@@ -235,7 +235,7 @@ class Level(Metric):
     title = "level"
     columns = ("sum", "square")
     digits = 1
-    unscorable = "silent"
+    unscorable = "silent or short"
 
     def sums(self, reference, answer) -> np.ndarray:
         raise NotImplementedError
@@ -276,9 +276,16 @@ def test_every_metric_has_a_table_of_its_own(both, tmp_path):
         ["sep-0", "spk1", "10.0", "1.0", "30.0", "9.0"],
         ["sep-0", "spk2", "30.0", "9.0", "50.0", "25.0"],
         ["sep-1", "spk1", "50.0", "25.0", "70.0", "49.0"],
-        ["sep-1", "spk2", "silent", "silent", "silent", "silent"],
+        [
+            "sep-1",
+            "spk2",
+            "silent or short",
+            "silent or short",
+            "silent or short",
+            "silent or short",
+        ],
     ]
 
 
 def test_what_two_metrics_say_alike_is_noted_once(both):
-    assert both.notes == ["1 silent references are not scored."]
+    assert both.notes == ["1 silent or short references are not scored."]

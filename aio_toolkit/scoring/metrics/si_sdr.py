@@ -23,7 +23,7 @@ class SiSdr(Metric):
     unit = "dB"
     columns = ("si_sdr",)
     digits = 3
-    unscorable = "silent"
+    unscorable = "silent or short"
     conventions = {"floor_db": FLOOR_DB, "ceiling_db": CEILING_DB}
 
     @override
