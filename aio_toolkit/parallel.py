@@ -34,7 +34,7 @@ def parallel_map[T, R](
         chunksize: items that a process takes at a time.
 
     Raises:
-        AioError: a process died.
+        AioError: processes cannot be started, or one died.
 
     >>> list(parallel_map(abs, [-3, 2], num_jobs=1))
     [3, 2]
@@ -42,6 +42,7 @@ def parallel_map[T, R](
     if num_jobs <= 1:
         yield from map(work, items)
         return
+    check_shared_memory("--nj 1")
     # "spawn": a process forked from one that has used torch's threads may hang.
     context = multiprocessing.get_context("spawn")
     # Nothing is ever sent: the pipe's closing tells the workers to stop.
@@ -62,6 +63,22 @@ def parallel_map[T, R](
         ours.close()
         pool.shutdown(cancel_futures=True)
         theirs.close()
+
+
+def check_shared_memory(remedy: str) -> None:
+    """Refuse what the system does not let share a lock between processes.
+
+    Args:
+        remedy: what does without other processes.
+
+    Raises:
+        AioError: it cannot be used.
+    """
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        problem = f"shared memory (/dev/shm) cannot be used: {error.strerror}"
+        raise AioError(f"{problem}. Mount it, or do without other processes: {remedy}.") from None
 
 
 def leave_signals_to_parent(_number: int = 0) -> None:

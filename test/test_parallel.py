@@ -1,5 +1,6 @@
 """Work spread over processes: results, their order, and what happens when a process goes away."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,18 @@ slow = pytest.mark.slow
 
 def test_one_job_runs_in_this_process():
     assert list(parallel_map(lambda _: os.getpid(), range(2), 1)) == [os.getpid()] * 2
+
+
+def test_memory_that_cannot_be_shared_is_told_before_anything_begins(monkeypatch):
+    """As in a container whose /dev/shm is read-only."""
+
+    def refuse(*_) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("_multiprocessing.SemLock", refuse)
+    with pytest.raises(AioError, match=r"\(/dev/shm\) cannot be used: Read-only .*: --nj 1\.$"):
+        list(parallel_map(abs, [1], 2))
+    assert list(parallel_map(abs, [-1], 1)) == [1]
 
 
 @slow

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from aio_toolkit.data.audio import read_span
 from aio_toolkit.data.datadir import Utterance
+from aio_toolkit.parallel import check_shared_memory
 
 if TYPE_CHECKING:
     from aio_toolkit.training.codec import CodecModule
@@ -147,6 +148,8 @@ class CropDataModule(lightning.LightningDataModule):
     def _loader(
         self, utterances: list[Utterance], seed: int, length: int, batches: Iterable[range]
     ) -> DataLoader[torch.Tensor]:
+        if self.config.num_workers:
+            check_shared_memory("num_workers=0")
         model = self.config.model
         frames = max(1, round(self.config.crop_seconds * model.sample_rate / model.hop))
         crops = CropDataset(utterances, model.sample_rate, frames * model.hop, seed, length)

@@ -27,7 +27,7 @@ from aio_toolkit.dump.split import Corpus
 from aio_toolkit.errors import AioError
 from aio_toolkit.frames import FrameGrid
 from aio_toolkit.models.batch import Batch, collate
-from aio_toolkit.parallel import leave_signals_to_parent
+from aio_toolkit.parallel import check_shared_memory, leave_signals_to_parent
 from aio_toolkit.ranges import bounded
 from aio_toolkit.tasks import Task, get_task
 from aio_toolkit.training.dataset import WaveDataset
@@ -245,6 +245,8 @@ class TaskDataModule(lightning.LightningDataModule):
 
     def _loader(self, dataset: WaveDataset, batches: Iterable[list[Draw]]) -> DataLoader[Batch]:
         num_workers = self.config.num_workers
+        if num_workers:
+            check_shared_memory("data.num_workers=0")
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,
