@@ -1,6 +1,7 @@
 """Work spread over processes: results, their order, and what happens when a process goes away."""
 
 import errno
+import multiprocessing.synchronize
 import os
 import signal
 import subprocess
@@ -28,7 +29,7 @@ def test_memory_that_cannot_be_shared_is_told_before_anything_begins(monkeypatch
     def refuse(*_) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("_multiprocessing.SemLock", refuse)
+    monkeypatch.setattr(multiprocessing.synchronize._multiprocessing, "SemLock", refuse)
     with pytest.raises(AioError, match=r"\(/dev/shm\) cannot be used: Read-only .*: --nj 1\.$"):
         list(parallel_map(abs, [1], 2))
     assert list(parallel_map(abs, [-1], 1)) == [1]
