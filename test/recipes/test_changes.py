@@ -129,7 +129,7 @@ HEARD = {"answers", "bounds", "scores"}
             lambda r: r.edit("data/test/text", "the", "a"), {"bounds", "scores"}, id="a text"
         ),
         pytest.param(
-            lambda r: r.edit("conf/decode.yaml", "window: 1024", "window: 512"),
+            lambda r: r.append("conf/decode.yaml", "decoders: {audio: {wiener: {window: 512}}}\n"),
             HEARD,
             id="options of decoding",
         ),
@@ -205,7 +205,7 @@ def test_other_folders_make_everything_of_another_corpus(recipe: Recipe) -> None
     done = recipe.run(**SEED, expdir="exp2", dumpdir="dump2")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert recipe.again(before) == set()
-    assert (recipe.folder / "exp2/small/decode_test/RESULTS.md").is_file()
+    assert list(recipe.folder.glob("exp2/small/decode_*test/RESULTS.md"))
 
 
 @pytest.mark.all
