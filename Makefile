@@ -2,7 +2,7 @@ SHELL := /usr/bin/env bash
 PYTHON_OF_VENV := tools/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hear demo test test-page test-kills test-all mutants bench lint format clean
+.PHONY: help setup hear demo test test-cases test-page test-kills test-all mutants bench lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,9 @@ test: setup  ## run the tests
 test-page: setup  ## test the page of `aio-toolkit demo`, in chromium where the machine has it
 	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-demo.txt -r tools/requirements-browser.txt
 	@$(PYTHON_OF_VENV) -m pytest test/hub/test_page.py test/hub/test_server.py test/hub/test_page_in_browser.py
+
+test-cases: setup  ## change, damage and mistake the inputs of every stage, through its commands; half an hour
+	@$(PYTHON_OF_VENV) -m pytest test/recipes/test_changes.py test/recipes/test_bad_input.py
 
 test-kills: setup  ## kill stages of a small mini_aio at random and compare what they end with; half an hour
 	@PYTHONPATH=. $(PYTHON_OF_VENV) utils/kill_test.py

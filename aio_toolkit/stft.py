@@ -81,6 +81,9 @@ class SubframeStft(nn.Module):
     ) -> torch.Tensor:
         """Waves (X, S) whose spectra are nearest (Griffin & Lim 1984).
 
+        X may be several dimensions, of which columns may have one for many: sources of a row share
+        what is computed of its length.
+
         1. Silence the sub-frames that a row does not have: they must not reach into its last ones.
         2. Transform back, window again, and add what overlaps.
         3. Divide by the sum of squared windows of the sub-frames that the row has.
@@ -90,16 +93,16 @@ class SubframeStft(nn.Module):
             columns_X: real sub-frames of each row.
             num_samples: samples S of the result; those beyond a row's last frame are zero.
         """
-        W, K = len(self.window_W), spectrum_XKF.shape[1]
+        W, K = len(self.window_W), spectrum_XKF.shape[-2]
         place_K = torch.arange(K, device=columns_X.device)
-        real_XK1 = (place_K < columns_X[:, None]).float()[..., None]
+        real_XK1 = (place_K < columns_X[..., None]).float()[..., None]
         pieces_XKW = torch.fft.irfft(spectrum_XKF, n=W) * self.window_W
         wave_XS = self._overlap_add(pieces_XKW * real_XK1)
 
         weight_XS = self._overlap_add(self.window_W.square() * real_XK1)
         # Where no window reaches there is nothing to divide.
         wave_XS = wave_XS / weight_XS.clamp_min(1e-8)
-        return wave_XS[:, self.lead : self.lead + num_samples]
+        return wave_XS[..., self.lead : self.lead + num_samples]
 
     def _overlap_add(self, pieces_XKW: torch.Tensor) -> torch.Tensor:
         """Waves of pieces that begin a step after one another.
@@ -113,5 +116,5 @@ class SubframeStft(nn.Module):
         waves = []
         for place, part_XKS in enumerate(whole_XKW.split(self.step, dim=-1)):
             shifted_XKS = F.pad(part_XKS, (0, 0, place, num_steps - 1 - place))
-            waves.append(shifted_XKS.flatten(1))
-        return torch.stack(waves).sum(0)
+            waves.append(shifted_XKS.flatten(-2))
+        return sum(waves[1:], waves[0])

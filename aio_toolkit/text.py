@@ -56,14 +56,17 @@ class Vocabulary:
             if not path.is_file():
                 raise AioError(f"{path} does not exist. Run stage 2 (fit_units) first.")
 
-        # Not splitlines(): pieces may hold what it splits at, such as U+0085.
-        tokens = tuple(tokens_path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
-        vocabulary = cls(tokens, model_path.read_bytes())
-        # The tasks are those of the list itself: it may be older than today's tasks.
-        starts = tokens[1 + vocabulary.num_pieces : -1]
+        remedy = "Delete both and run stage 2 again."
+        try:
+            # Not splitlines(): pieces may hold what it splits at, such as U+0085.
+            lines = tokens_path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+            vocabulary = cls(tuple(lines), model_path.read_bytes())
+            # The tasks are those of the list itself: it may be older than today's tasks.
+            starts = lines[1 + vocabulary.num_pieces : -1]
+        except (UnicodeDecodeError, RuntimeError):
+            raise AioError(f"{tokens_path} or {model_path.name} is damaged. {remedy}") from None
         tasks = [token[1:-1] for token in starts]
         if vocabulary != cls.of_model(vocabulary.model, tasks):
-            remedy = "Delete both and run stage 2 again."
             raise AioError(f"{tokens_path} does not match {model_path}. {remedy}")
         return vocabulary
 

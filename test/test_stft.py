@@ -57,6 +57,16 @@ def test_a_row_is_transformed_back_as_if_it_were_alone():
     torch.testing.assert_close(together_XS[1, :96], alone_1S[0])
 
 
+def test_sources_of_a_row_share_its_columns():
+    stft = SubframeStft(hop=32)
+    torch.manual_seed(0)
+    spectrum_BNKF = torch.randn(2, 3, 10, stft.num_frequencies, dtype=torch.complex64)
+    columns_B = torch.tensor([10, 6])
+    found_BNS = stft.inverse(spectrum_BNKF, columns_B[:, None], 150)
+    each_XS = stft.inverse(spectrum_BNKF.flatten(0, 1), columns_B.repeat_interleave(3), 150)
+    torch.testing.assert_close(found_BNS.flatten(0, 1), each_XS)
+
+
 def test_the_inverse_of_a_sum_of_masked_spectra_is_the_mixture():
     stft = SubframeStft(hop=32)
     mixture_S = torch.randn(100)

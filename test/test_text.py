@@ -51,6 +51,17 @@ def test_pieces_may_hold_what_ends_a_line_elsewhere(tmp_path):
     assert Vocabulary.load(tmp_path) == made
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("bpe.model", b""), ("bpe.model", b"\x0a\x05"), ("tokens.txt", b"<blank>\n\xe9\n")],
+)
+def test_a_damaged_file_is_told_with_the_stage_that_makes_it(tmp_path, name, content):
+    make("a b c", vocab_size=8).save(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AioError, match=r"Delete both and run stage 2 again"):
+        Vocabulary.load(tmp_path)
+
+
 def test_letters_without_a_piece_are_lacking():
     assert make("a b c", vocab_size=8).lacking("abxc\u00e9") == {"x", "\u00e9"}
 

@@ -164,7 +164,11 @@ utterance; the same for wiener."""
     def _read(self, path: str, utterance: Utterance) -> np.ndarray:
         """An estimate (S,), as long as its input."""
         num_samples = utterance.num_samples
-        wave_S = read_audio(path, self.sample_rate, where=utterance.id)
+        try:
+            wave_S = read_audio(path, self.sample_rate, where=utterance.id)
+        except AioError as error:
+            what = str(error).partition(". ")[0]
+            raise AioError(f"{what}. Run stage 5 (decoding) again.") from None
         gap = abs(len(wave_S) - num_samples)
         if gap > MAX_LENGTH_GAP_SECONDS * self.sample_rate:
             found = f"{path} has {len(wave_S)} samples"

@@ -167,7 +167,8 @@ def contents(*paths: Path) -> dict[str, str]:
     told: dict[str, str] = {}
     for path in paths:
         if not path.exists():
-            raise AioError(f"{path} does not exist. Run the stage that makes it first.")
+            stages = "2 for units, 3 for an encoder, 4 for a model"
+            raise AioError(f"{path} does not exist. Run the stage that makes it first: {stages}.")
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         told |= {str(file): sha256_file(file) for file in files if file.is_file()}
     return told

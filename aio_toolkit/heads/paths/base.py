@@ -28,6 +28,7 @@ class SourceFrames:
         wave_BS: the mixture, zero on padding.
         samples_B: its real samples.
         features: features (B, T, F) of the mixture by the name of the front end.
+        made: what paths have made of these frames, for those that need it twice.
 
     >>> wave_BS, samples_B = torch.zeros(2, 1600), torch.tensor([1600, 900])
     >>> sources = SourceFrames(torch.zeros(2, 3, 5, 8), torch.tensor([5, 3]), wave_BS, samples_B)
@@ -40,6 +41,7 @@ class SourceFrames:
     wave_BS: torch.Tensor
     samples_B: torch.Tensor
     features: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    made: dict["CodePath", torch.Tensor] = field(default_factory=dict)
 
     @property
     def num_sources(self) -> int:

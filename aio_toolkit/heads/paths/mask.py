@@ -1,6 +1,6 @@
 """Masks on the mixture's STFT: estimates with the mixture's phase, which are coded afterwards.
 
-Letters: see `heads.paths.base`; F frequencies, K sub-frames of the STFT, M references.
+Letters: see `heads.paths.base`; F frequencies, K sub-frames of the STFT.
 """
 
 import math
@@ -86,17 +86,22 @@ class MaskPath(CodePath):
         nn.init.zeros_(self.linear.bias)
 
     @override
-    @torch.no_grad()
     def costs(self, sources: SourceFrames, references: References) -> torch.Tensor:
         """The loss of every pair."""
-        loss_BNN, _ = self._losses(sources, references)
-        return loss_BNN
+        estimate_BNS = self._estimates(sources).detach()
+        places = range(references.wave_BNS.shape[1])
+        costs = []
+        # One reference at a time: products of waves would lose the digits of small differences.
+        for place in places:
+            of_one = References(references.wave_BNS[:, place, None])
+            loss_BN, _ = self._losses(estimate_BNS, sources, of_one)
+            costs.append(loss_BN)
+        return torch.stack(costs, -1)
 
     @override
     def loss(self, sources: SourceFrames, references: References) -> Loss:
         """Mean over sources and rows of the negative SNR in nepers; its figure in dB."""
-        loss_BNN, heard_BN = self._losses(sources, references)
-        loss_BN = loss_BNN.diagonal(dim1=1, dim2=2)
+        loss_BN, heard_BN = self._losses(self._estimates(sources), sources, references)
         weight_BN = torch.where(heard_BN, 1.0, self.config.silent_weight)
         rows_B = (weight_BN * loss_BN).sum(1) / weight_BN.sum(1)
 
@@ -140,52 +145,43 @@ class MaskPath(CodePath):
 
     def _estimates(self, sources: SourceFrames) -> torch.Tensor:
         """Waves (B, N, S) of the mixture at unit level under its masks."""
+        if self not in sources.made:
+            sources.made[self] = self._masked(sources)
+        return sources.made[self]
+
+    def _masked(self, sources: SourceFrames) -> torch.Tensor:
         mask_BNKF = self.masks(sources)
         with torch.autocast(mask_BNKF.device.type, enabled=False):
             mixture_BS = at_unit_level(sources.wave_BS, sources.samples_B)
             spectrum_BKF = self.stft(mixture_BS)
-            masked_XKF = (mask_BNKF * spectrum_BKF[:, None]).flatten(0, 1)
-            columns_B = self.stft.columns(sources.lengths_B)
-            columns_X = columns_B.repeat_interleave(sources.num_sources)
-            wave_XS = self.stft.inverse(masked_XKF, columns_X, mixture_BS.shape[1])
-            wave_BNS = wave_XS.unflatten(0, mask_BNKF.shape[:2])
+            masked_BNKF = mask_BNKF * spectrum_BKF[:, None]
+            columns_B1 = self.stft.columns(sources.lengths_B)[:, None]
+            wave_BNS = self.stft.inverse(masked_BNKF, columns_B1, mixture_BS.shape[1])
             # Beyond the end of a row, its last frame is completed with what masks made of silence.
             place_S = torch.arange(wave_BNS.shape[-1], device=wave_BNS.device)
             real_B1S = place_S < sources.samples_B[:, None, None]
             return wave_BNS * real_B1S
 
     def _losses(
-        self, sources: SourceFrames, references: References
+        self, estimate_BNS: torch.Tensor, sources: SourceFrames, references: References
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss (B, N, M) of every estimate for every reference, and which references are heard.
+        """Loss (B, N) of every estimate for its reference, or for the only one; which are heard.
 
         With e the error and tau the share that `threshold_db` stands for, it is the negative
         thresholded SNR in nepers, log((|e|^2 + tau |s|^2) / |s|^2); of a silent reference
         log((|e|^2 + tau |x|^2) / |x|^2), x being the mixture.
         """
-        estimate_BNS = self._estimates(sources)
         with torch.autocast(estimate_BNS.device.type, enabled=False):
             level_B = rms_levels(sources.wave_BS, sources.samples_B)
-            true_BMS = references.wave_BNS.float() / level_B[:, None, None]
-            energy_BM = true_BMS.square().sum(-1)
+            true_BNS = references.wave_BNS.float() / level_B[:, None, None]
+            energy_BN = true_BNS.square().sum(-1)
             # At unit level a mixture has the energy of its samples.
             mixture_B1 = sources.samples_B[:, None].float()
             # A source may be there and pause for the length of a crop.
-            heard_BM = energy_BM > SILENT * mixture_B1
-            against_BM = torch.where(heard_BM, energy_BM, mixture_B1)
+            heard_BN = energy_BN > SILENT * mixture_B1
+            against_BN = torch.where(heard_BN, energy_BN, mixture_B1)
 
             tau = 10 ** (-self.config.threshold_db / 10)
-            error_BNM = _errors(estimate_BNS, true_BMS)
-            against_B1M = against_BM[:, None]
-            loss_BNM = ((error_BNM + tau * against_B1M) / against_B1M).log()
-            return loss_BNM, heard_BM
-
-
-def _errors(estimate_BNS: torch.Tensor, true_BMS: torch.Tensor) -> torch.Tensor:
-    """Energy (B, N, M) of the difference of every estimate and every reference."""
-    errors = []
-    # One reference at a time: products of waves would lose the digits of small differences.
-    for true_BS in true_BMS.unbind(1):
-        difference_BNS = estimate_BNS - true_BS[:, None]
-        errors.append(difference_BNS.square().sum(-1))
-    return torch.stack(errors, -1)
+            error_BN = (estimate_BNS - true_BNS).square().sum(-1)
+            loss_BN = ((error_BN + tau * against_BN) / against_BN).log()
+            return loss_BN, heard_BN

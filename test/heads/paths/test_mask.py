@@ -136,6 +136,18 @@ def test_costs_are_the_losses_of_every_pair_and_have_no_gradient():
         assert cost_BNN[b, n, m].item() == pytest.approx(want, rel=1e-4)
 
 
+def test_what_costs_and_loss_are_of_is_made_once_and_trains(monkeypatch):
+    path, sources = make_path(), make_sources([2000, 1500])
+    references, made = make_references(sources), []
+    masks = path.masks
+    monkeypatch.setattr(path, "masks", lambda sources: made.append(1) or masks(sources))
+    path.costs(sources, references)
+    path.loss(sources, references).total.backward()
+    assert len(made) == 1 and path.linear.weight.grad.abs().sum() > 0
+    # Of other frames, others.
+    assert not torch.equal(masked(path, make_sources([2000, 1500], seed=1)), masked(path, sources))
+
+
 def test_the_level_of_a_recording_changes_neither_loss_nor_masks_and_comes_back():
     path, sources = make_path(), make_sources([2000])
     references = make_references(sources)
