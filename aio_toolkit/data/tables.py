@@ -10,7 +10,7 @@ Table = dict[str, str]
 
 
 class Problems:
-    """Collects problems, so that one run reports all of them.
+    """Collects problems, so that one run reports all of them, those with one remedy together.
 
     >>> problems = Problems("data/dev")
     >>> problems.add("wav.scp line 3: is empty. Remove it.")
@@ -29,17 +29,23 @@ class Problems:
         self.messages.append(message)
 
     def raise_any(self) -> None:
-        """Raise AioError with the first problems and the count of all, if there are any."""
+        """Raise AioError with the first problems of each kind and the count of all, if there are
+        any."""
         count = len(self.messages)
         if count == 0:
             return
         if count == 1:
             raise AioError(f"{self.title}: {self.messages[0]}")
         lines = [f"{self.title}: {count} problems:"]
-        lines += self.messages[:MAX_SHOWN]
-        more = count - MAX_SHOWN
-        if more > 0:
-            lines.append(f"... and {more} more")
+        kinds: dict[str, list[str]] = {}
+        for message in self.messages:
+            *_, remedy = message.split(". ")
+            kinds.setdefault(remedy, []).append(message)
+        for messages in kinds.values():
+            lines += messages[:MAX_SHOWN]
+            more = len(messages) - MAX_SHOWN
+            if more > 0:
+                lines.append(f"... and {more} more of this kind")
         raise AioError("\n  ".join(lines))
 
 

@@ -31,7 +31,7 @@ def validate_data_dir(
         check_audio: False checks the files of the data dir only.
 
     Raises:
-        AioError: with up to ten problems and the count of all.
+        AioError: with up to ten problems of each kind and the count of all.
 
     >>> validate_data_dir("data/nowhere", {}, sample_rate=16000)
     Traceback (most recent call last):

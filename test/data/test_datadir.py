@@ -223,8 +223,33 @@ def test_many_problems_come_in_one_message_with_their_count(data):
     files = Layout.of(TASKS).all_files
     for name in files:
         _edit(data / name, "\n", "\r\n")
-    message = _problem(data, f"{len(files)} problems", f"and {len(files) - 10} more")
-    assert len(message.splitlines()) == 12
+    message = _problem(data, f"{len(files)} problems")
+    assert len(message.splitlines()) == 1 + len(files)
+
+
+def test_of_many_problems_the_first_of_each_kind_are_told(data, utterances):
+    many = [replace(utterances[0], id=f"asr-{number:02}") for number in range(13)]
+    write_data_dir(data, many, TASKS)
+    (data / "text").write_text("asr-05 yes\n")
+    _edit(data / "utt2spk", "asr-12 ann\n", "")
+    _edit(data / "utt2spk", "asr-03 ann", "asr-03")
+    _problem(data, "utt2spk line 4: asr-03 has no value")
+    _edit(data / "utt2spk", "asr-03", "asr-03 ann")
+    _problem(data, "asr-12 is in wav.scp but not in utt2spk. Add the line")
+    (data / "utt2spk").write_text((data / "utt2spk").read_text() + "asr-12 ann\n")
+    _edit(data / "utt2num_samples", "asr-12 400", "asr-12 none")
+    lines = _problem(data, "13 problems").splitlines()
+    assert "asr-12 has 'none', expected a whole number" in lines[1]
+    missing = [
+        "asr-00",
+        "asr-01",
+        "asr-02",
+        "asr-03",
+        "asr-04",
+        *(f"asr-{n:02}" for n in range(6, 11)),
+    ]
+    assert [line.split()[0] for line in lines[2:12]] == missing
+    assert lines[12].strip() == "... and 2 more of this kind" and len(lines) == 13
 
 
 def test_audio_problems_name_file_and_utterance(data, tmp_path):
