@@ -24,8 +24,8 @@ test-page: setup  ## test the page of `aio-toolkit demo`, in chromium where the 
 	@$(PYTHON_OF_VENV) -m pip install --quiet -c tools/constraints.txt -r tools/requirements-demo.txt -r tools/requirements-browser.txt
 	@$(PYTHON_OF_VENV) -m pytest test/hub/test_page.py test/hub/test_server.py test/hub/test_page_in_browser.py
 
-test-cases: setup  ## change, damage and mistake the inputs of every stage, through its commands; half an hour
-	@$(PYTHON_OF_VENV) -m pytest test/recipes/test_changes.py test/recipes/test_bad_input.py
+test-cases: setup  ## change, damage and mistake what stages read, and end their processes; half an hour
+	@$(PYTHON_OF_VENV) -m pytest test/recipes/test_changes.py test/recipes/test_bad_input.py test/recipes/test_processes.py
 
 test-kills: setup  ## kill stages of a small mini_aio at random and compare what they end with; half an hour
 	@PYTHONPATH=. $(PYTHON_OF_VENV) utils/kill_test.py

@@ -90,7 +90,9 @@ def cli(main: Callable[[], None]) -> Callable[[], None]:
         except AioError as error:
             sys.exit(f"error: {error}")
         except StoppedError as stopped:
-            print(stopped, file=sys.stderr)
+            # One of the processes that train together speaks for all.
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                print(stopped, file=sys.stderr)
             sys.exit(stopped.status)
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)

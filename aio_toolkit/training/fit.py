@@ -10,6 +10,7 @@ from aio_toolkit.errors import AioError
 from aio_toolkit.folders import alone_in
 from aio_toolkit.tensor_files import read_torch
 from aio_toolkit.training.checkpoints import BEST, LAST, newest
+from aio_toolkit.training.failures import told_to_others
 from aio_toolkit.training.run import Run, is_first_rank
 from aio_toolkit.training.trainer import make_trainer
 
@@ -47,7 +48,8 @@ def fit(
         resume_from = newest(checkpoints)
         run.claim(settled)
         try:
-            trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+            with told_to_others(run.out, trainer.world_size):
+                trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
         except SystemExit:
             # Lightning turns Ctrl-C into a silent exit; the user is told how to go on.
             raise KeyboardInterrupt from None

@@ -1,6 +1,7 @@
 """The newest state of a run, to go on from."""
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from aio_toolkit.training.checkpoints import LAST
 
 # What asks a run to end: `kill` and schedulers, and those that warn some time before they kill.
 ENDING = (signal.SIGTERM, signal.SIGUSR1)
+# Seconds within which another signal is the same one, handed on by a script above.
+SAME_SIGNAL = 1.0
 
 
 class NewestState(ModelCheckpoint):
@@ -34,6 +37,7 @@ class NewestState(ModelCheckpoint):
             enable_version_counter=False,
         )
         self.signal = 0
+        self.asked_at = 0.0
         self.handlers: dict[int, Any] = {}
 
     def on_train_start(
@@ -82,10 +86,12 @@ class NewestState(ModelCheckpoint):
         checkpoint.get("callbacks", {}).pop(Timer.__qualname__, None)
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.signal:
-            # Asked twice: whoever asks cannot wait for the end of the step.
+        now = time.monotonic()
+        if not self.signal:
+            self.signal, self.asked_at = number, now
+        elif now - self.asked_at > SAME_SIGNAL:
+            # Asked again: whoever asks cannot wait for the end of the step.
             raise StoppedError(number)
-        self.signal = number
 
     def _write(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch_idx: int

@@ -121,8 +121,10 @@ def _make[T](key: str, spec: Any, base: type[T]) -> T:
 
 def _check_processes(trainer: lightning.Trainer) -> None:
     """Refuse processes that do not know of each other: each would train a model of its own."""
-    started = int(os.environ.get("WORLD_SIZE", trainer.world_size))
-    if started != trainer.world_size:
-        made = f"trainer.devices and trainer.num_nodes make {trainer.world_size}"
+    # Not what the trainer takes for its world: where torchrun has started it, that is torchrun's.
+    wanted = trainer.num_devices * trainer.num_nodes
+    started = int(os.environ.get("WORLD_SIZE", wanted))
+    if started != wanted:
+        made = f"trainer.devices and trainer.num_nodes make {wanted}"
         remedy = "Set them to the processes on a node and the nodes"
         raise AioError(f"{started} processes were started, but {made}. {remedy}.")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,14 +104,16 @@ def test_states_between_are_not_written(tmp_path):
 
 
 class Asks(lightning.Callback):
-    """Sends this process a signal at the start of a step, as often as told."""
+    """Sends this process a signal at the start of a step, and again some seconds later."""
 
-    def __init__(self, number: int, batch: int, times: int = 1):
-        self.number, self.batch, self.times = number, batch, times
+    def __init__(self, number: int, batch: int, again: float | None = None):
+        self.number, self.batch, self.again = number, batch, again
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         if batch_idx == self.batch:
-            for _ in range(self.times):
+            os.kill(os.getpid(), self.number)
+            if self.again is not None:
+                time.sleep(self.again)
                 os.kill(os.getpid(), self.number)
 
 
@@ -142,8 +145,16 @@ def test_a_signal_in_the_last_step_changes_nothing(tmp_path):
     assert events == ["wrote 4"]
 
 
-def test_who_asks_twice_is_not_kept_waiting(tmp_path):
-    asks = Asks(signal.SIGTERM, 1, times=2)
+def test_a_signal_that_is_handed_on_besides_is_one(tmp_path):
+    """As that to the processes of a terminal is, which a script hands on to what it runs."""
+    asks = Asks(signal.SIGTERM, 1, again=0.0)
+    with pytest.raises(StoppedError, match="^stopped by SIGTERM after step 2 of 4"):
+        events_of(tmp_path, every=100, more=[asks], val_check_interval=100)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def test_who_asks_again_later_is_not_kept_waiting(tmp_path):
+    asks = Asks(signal.SIGTERM, 1, again=1.1)
     with pytest.raises(StoppedError, match="^stopped by SIGTERM: run the same command again"):
         events_of(tmp_path, every=100, more=[asks], val_check_interval=100)
     assert not (tmp_path / "last.ckpt").exists()
