@@ -17,11 +17,8 @@ def resample(wave_S: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     >>> resample(np.zeros(441), 44100, 16000).shape
     (160,)
     """
-    # Imported here, as scipy.signal takes a second and most corpora need no resampling.
-    from scipy.signal import resample_poly
-
     divisor = math.gcd(from_rate, to_rate)
-    return resample_poly(wave_S, to_rate // divisor, from_rate // divisor)
+    return _resample(wave_S, to_rate // divisor, from_rate // divisor)
 
 
 def resampled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
@@ -52,10 +49,8 @@ def change_speed(wave_S: np.ndarray, speed: float) -> np.ndarray:
     """
     if speed == 1:
         return wave_S
-    from scipy.signal import resample_poly
-
     ratio = _ratio(speed)
-    return resample_poly(wave_S, ratio.denominator, ratio.numerator)
+    return _resample(wave_S, ratio.denominator, ratio.numerator)
 
 
 def changed_length(num_samples: int, speed: float) -> int:
@@ -65,6 +60,22 @@ def changed_length(num_samples: int, speed: float) -> int:
     1001
     """
     return math.ceil(num_samples / _ratio(speed))
+
+
+def _resample(wave_S: np.ndarray, up: int, down: int) -> np.ndarray:
+    # Imported here, as scipy.signal takes a second and most corpora need no resampling.
+    from scipy.signal import resample_poly
+
+    return resample_poly(wave_S, up, down, window=_filter(up, down, wave_S.dtype))
+
+
+@functools.cache  # designing it takes as long as using it on a second of audio
+def _filter(up: int, down: int, dtype: np.dtype) -> np.ndarray:
+    """The filter that `resample_poly` designs itself, anew each time."""
+    from scipy.signal import firwin
+
+    largest = max(up, down)
+    return firwin(20 * largest + 1, 1 / largest, window=("kaiser", 5.0)).astype(dtype)
 
 
 def _ratio(speed: float) -> Fraction:

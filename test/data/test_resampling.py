@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import resample_poly
 
 from aio_toolkit.data.resampling import change_speed, changed_length, resample, resampled_length
 
@@ -42,3 +43,10 @@ def test_a_wave_at_its_own_speed_stays_as_it_is():
 @pytest.mark.parametrize("size", [1, 19, 800, 1777])
 def test_the_length_at_another_speed_is_foretold(size, speed):
     assert len(change_speed(_noise(size), speed)) == changed_length(size, speed)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("up", "down"), [(2, 1), (1, 3), (160, 441), (20, 21), (10, 9)])
+def test_the_filter_is_that_of_scipy_bit_by_bit(up, down, dtype):
+    wave_S = _noise(1777).astype(dtype)
+    np.testing.assert_array_equal(resample(wave_S, down, up), resample_poly(wave_S, up, down))
