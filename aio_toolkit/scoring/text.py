@@ -17,6 +17,7 @@ class TextScorer(Scorer):
 
     Reference and answer are normalised alike, as the options of the task say.
 
+    >>> from pathlib import Path
     >>> from aio_toolkit.tasks import load_tasks
     >>> task = load_tasks(Path("egs/TEMPLATE/conf/tasks.yaml"))["asr"]
     >>> utterance = Utterance("asr-1", task, "ann", "1.wav", 16000, {"text": "a b"})

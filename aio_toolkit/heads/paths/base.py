@@ -41,7 +41,8 @@ class SourceFrames:
     wave_BS: torch.Tensor
     samples_B: torch.Tensor
     features: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    made: dict["CodePath", torch.Tensor] = field(default_factory=dict)
+    # Not of copies with other waves or frames.
+    made: dict["CodePath", torch.Tensor] = field(default_factory=dict, init=False)
 
     @property
     def num_sources(self) -> int:

@@ -1,5 +1,6 @@
 """The mask path against loops, hand formulas and what masks must not depend on."""
 
+import dataclasses
 import math
 
 import pytest
@@ -144,7 +145,9 @@ def test_what_costs_and_loss_are_of_is_made_once_and_trains(monkeypatch):
     path.costs(sources, references)
     path.loss(sources, references).total.backward()
     assert len(made) == 1 and path.linear.weight.grad.abs().sum() > 0
-    # Of other frames, others.
+    # Of other frames or another mixture, others.
+    louder = dataclasses.replace(sources, wave_BS=2 * sources.wave_BS)
+    torch.testing.assert_close(masked(path, louder), 2 * masked(path, sources))
     assert not torch.equal(masked(path, make_sources([2000, 1500], seed=1)), masked(path, sources))
 
 
