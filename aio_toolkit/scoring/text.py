@@ -35,7 +35,7 @@ class TextScorer(Scorer):
         rules = [rule for rule in task.options.normalise if rule is not Rule.none]
         done = ", ".join([*rules, "white space as single blanks"])
         floor = "floor = the most frequent sentence of the training data, whatever is said"
-        self.legend = f"Text: {floor}. Both sides of a comparison are normalised: {done}."
+        self.legend = f"Text: {floor}.\nBoth sides of a comparison are normalised: {done}."
 
     @override
     def fit(self, train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
