@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from functools import partial
 
 # SentencePiece writes a blank as this sign, which could not be told from one.
 _BLANK_SIGN = "\u2581"
@@ -40,18 +41,6 @@ def normalise(text: str, rules: Iterable[Rule]) -> str:
     return " ".join(text.replace(_BLANK_SIGN, " ").split())
 
 
-def _same(text: str) -> str:
-    return text
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _nfkc(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
-
-
 def _without_punctuation(text: str) -> str:
     kept = []
     for place, sign in enumerate(text):
@@ -67,9 +56,9 @@ def _joins(text: str, place: int) -> bool:
 
 
 _RULES: Mapping[Rule, Callable[[str], str]] = {
-    Rule.none: _same,
-    Rule.nfc: _nfc,
-    Rule.nfkc: _nfkc,
+    Rule.none: str,
+    Rule.nfc: partial(unicodedata.normalize, "NFC"),
+    Rule.nfkc: partial(unicodedata.normalize, "NFKC"),
     Rule.lower: str.lower,
     Rule.punctuation: _without_punctuation,
 }

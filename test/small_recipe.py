@@ -36,12 +36,31 @@ def need_environment() -> None:
         pytest.skip("the recipe runs in tools/venv, which is not there (make setup)")
 
 
-def run_recipe(recipe: Path, options: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run its stages, in the smallest setting where the options say nothing else."""
+def finish_recipe(root: Path, stop_stage: int) -> Path:
+    """The folder of a copy whose stages are done up to one."""
+    recipe = copy_recipe(root)
+    done = run_recipe(recipe, {"stage": "1", "stop_stage": str(stop_stage)})
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return recipe
+
+
+def copy_finished(recipe: Path, root: Path) -> Path:
+    """The folder of a copy of a recipe with all that its stages have made, times included."""
+    shutil.copytree(recipe.parents[1], root, symlinks=True)
+    return root / "egs" / recipe.name
+
+
+def words_of(options: Mapping[str, str]) -> list[str]:
+    """The command line of a recipe, in the smallest setting where the options say nothing else."""
     pairs = [(f"--{name}", value) for name, value in {**SMALL, **options}.items()]
+    return ["./run.sh", *(word for pair in pairs for word in pair)]
+
+
+def run_recipe(recipe: Path, options: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run its stages to their end."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return subprocess.run(
-        ["./run.sh", *(word for pair in pairs for word in pair)],
+        words_of(options),
         cwd=recipe,
         env=environment,
         capture_output=True,

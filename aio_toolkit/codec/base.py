@@ -19,6 +19,8 @@ ARCHITECTURE = "architecture.yaml"
 # The kind of folders that do not say: they are older than the second kind.
 DEFAULT_KIND = "dac"
 KIND_OF_SUFFIX = {".pth": "dac"}
+# How to keep what was made with another codec.
+NEW_FOLDERS = "run the stages from 2 on in new folders (--dumpdir, --expdir)"
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,6 @@ def _kind_of(where: Path) -> str:
         return kind
     # Nothing is there: the default kind says how to get one of its own.
     return DEFAULT_KIND
-
-
-NEW_FOLDERS = "run the stages from 2 on in new folders (--dumpdir, --expdir)"
 
 
 def check_same(

@@ -19,7 +19,7 @@ from aio_toolkit.data.audio_source import is_pipe, name_of, open_source
 from aio_toolkit.data.audio_stream import AudioStream, check_channel, check_samples, told_of
 from aio_toolkit.data.mono import to_mono
 from aio_toolkit.data.resampling import notice_resampling, resample, resampled_length
-from aio_toolkit.data.segments import split_span
+from aio_toolkit.data.segments import split_stretch
 from aio_toolkit.errors import AioError
 
 __all__ = [
@@ -159,7 +159,7 @@ def read_header(spec: str) -> AudioHeader | None:
     Raises:
         AioError: the file is missing, empty, cut off or not audio.
     """
-    recording, _ = split_span(spec)
+    recording, _ = split_stretch(spec)
     if is_pipe(recording) or is_ark_offset(recording):
         return None
     with open_source(spec) as decoder:

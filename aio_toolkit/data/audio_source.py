@@ -10,7 +10,7 @@ from aio_toolkit.data.ark import ArkAudio, check_last, holds_file, is_ark_offset
 from aio_toolkit.data.audio_lengths import lacking_wav, tells_length
 from aio_toolkit.data.decoder import CutOff, Decoder, not_audio
 from aio_toolkit.data.foreign_audio import ForeignAudio, open_foreign
-from aio_toolkit.data.segments import Segment, split_span
+from aio_toolkit.data.segments import Segment, split_stretch
 from aio_toolkit.data.streams import output_of, rest_of, seekable
 from aio_toolkit.errors import AioError
 
@@ -21,7 +21,7 @@ def is_pipe(spec: str) -> bool:
     >>> is_pipe("sph2pipe -f wav a.sph |")
     True
     """
-    recording, _ = split_span(spec)
+    recording, _ = split_stretch(spec)
     return recording.rstrip().endswith("|")
 
 
@@ -58,9 +58,9 @@ def _open(spec: str | BinaryIO, stack: ExitStack) -> Decoder:
     name = name_of(spec)
     if not isinstance(spec, str):
         return _decoder(stack, name, stack.enter_context(seekable(spec)))
-    recording, span = split_span(spec)
-    if span is not None:
-        return Segment(_open(recording, stack), span, name)
+    recording, stretch = split_stretch(spec)
+    if stretch is not None:
+        return Segment(_open(recording, stack), stretch, name)
     if is_pipe(spec):
         command = spec.rstrip().removesuffix("|").strip()
         return _decoder(stack, name, stack.enter_context(output_of(command)))

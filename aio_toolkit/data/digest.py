@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aio_toolkit.data.audio import is_pipe
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.segments import split_span
+from aio_toolkit.data.segments import split_stretch
 from aio_toolkit.data.source_dir import Source
 
 
@@ -20,7 +20,7 @@ def signature_of(spec: str) -> str:
     >>> signature_of("cat a.wav |")
     'cat a.wav |'
     """
-    recording, _ = split_span(spec)
+    recording, _ = split_stretch(spec)
     if is_pipe(recording):
         return spec
     path = Path(recording)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from aio_toolkit.data.audio import length_at
 from aio_toolkit.data.datadir import Utterance
-from aio_toolkit.data.layout import WAVES, names_waves
+from aio_toolkit.data.inputs import SPEAKERS
+from aio_toolkit.data.layout import WAVES, Layout, names_waves
 from aio_toolkit.data.segments import cut_recordings
 from aio_toolkit.data.tables import Problems, Table, read_table
 from aio_toolkit.errors import AioError
 from aio_toolkit.progress import progress
 from aio_toolkit.tasks import Task
-
-SPEAKERS = "utt2spk"
 
 
 @dataclass
@@ -49,10 +48,9 @@ def read_kaldi_dir(
     problems = Problems(str(directory))
     waves = _waves(directory, problems)
     speakers = _speakers(directory, problems)
-    names = {target: task.kind.file_of(target) for target in task.targets}
-    names |= {name: f"{name}.scp" for name in task.inputs}
-    names |= files
-    required = {*task.kind.required(task), *task.inputs}
+    layout = Layout.of({task.name: task})
+    names = {**layout.files, **layout.inputs, **files}
+    required = {*layout.required[task.name], *task.inputs}
     tables = _tables(directory, names, required, problems)
     problems.raise_any()
 
@@ -116,7 +114,7 @@ def _waves(directory: Path, problems: Problems) -> Table:
 def _speakers(directory: Path, problems: Problems) -> dict[str, str]:
     """Speakers by utterance, from either list."""
     if (directory / SPEAKERS).is_file():
-        return read_table(directory / "utt2spk", problems)
+        return read_table(directory / SPEAKERS, problems)
     speakers: dict[str, str] = {}
     if (directory / "spk2utt").is_file():
         for speaker, ids in read_table(directory / "spk2utt", problems).items():

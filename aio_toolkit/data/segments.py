@@ -18,13 +18,13 @@ from aio_toolkit.errors import AioError
 
 SEGMENTS = "segments"
 _SECONDS = r"\d+(?:\.\d+)?"
-_SPAN = re.compile(rf"(?P<recording>.+)#t=(?P<start>{_SECONDS})(?:,(?P<end>{_SECONDS}))?")
+_STRETCH = re.compile(rf"(?P<recording>.+)#t=(?P<start>{_SECONDS})(?:,(?P<end>{_SECONDS}))?")
 # Seconds by which a segment may end behind its recording, as Kaldi's `extract-segments` has it.
 OVERSHOOT = 0.5
 
 
 @dataclass(frozen=True)
-class Span:
+class Stretch:
     """A stretch of a recording.
 
     Attributes:
@@ -38,37 +38,37 @@ class Span:
     def name(self, recording: str) -> str:
         """What a stretch of a recording is called.
 
-        >>> Span(1.5, 3.25).name("a.wav"), Span(2).name("cat a.wav |")
+        >>> Stretch(1.5, 3.25).name("a.wav"), Stretch(2).name("cat a.wav |")
         ('a.wav#t=1.5,3.25', 'cat a.wav |#t=2')
         """
         times = [self.start] if self.end is None else [self.start, self.end]
         return f"{recording}#t={','.join(map(_plain, times))}"
 
 
-def split_span(spec: str) -> tuple[str, Span | None]:
+def split_stretch(spec: str) -> tuple[str, Stretch | None]:
     """A recording and its stretch, if no more is meant. An existing file of that name is a file.
 
-    >>> split_span("a.wav#t=1.5,3")
-    ('a.wav', Span(start=1.5, end=3.0))
-    >>> split_span("a.wav")
+    >>> split_stretch("a.wav#t=1.5,3")
+    ('a.wav', Stretch(start=1.5, end=3.0))
+    >>> split_stretch("a.wav")
     ('a.wav', None)
     """
-    match = _SPAN.fullmatch(spec)
+    match = _STRETCH.fullmatch(spec)
     if match is None or Path(spec).is_file():
         return spec, None
     end = match["end"]
-    return match["recording"], Span(float(match["start"]), None if end is None else float(end))
+    return match["recording"], Stretch(float(match["start"]), None if end is None else float(end))
 
 
 class Segment(Decoder):
     """A stretch of what another decoder reads; AioError where the recording does not reach it."""
 
-    def __init__(self, decoder: Decoder, span: Span, name: str) -> None:
+    def __init__(self, decoder: Decoder, stretch: Stretch, name: str) -> None:
         self.sample_rate, self.num_channels = decoder.sample_rate, decoder.num_channels
         self.may_hold_nan, self.cut_off = decoder.may_hold_nan, decoder.cut_off
         self._decoder, self._name = decoder, name
-        self._first = round(span.start * decoder.sample_rate)
-        self._end = None if span.end is None else round(span.end * decoder.sample_rate)
+        self._first = round(stretch.start * decoder.sample_rate)
+        self._end = None if stretch.end is None else round(stretch.end * decoder.sample_rate)
         if self._end is not None and self._end <= self._first:
             raise AioError(f"{name} ends before it begins. Fix its times.")
         if decoder.num_samples is not None:
@@ -123,7 +123,7 @@ def cut_recordings(directory: Path, recordings: Table, problems: Problems) -> Ta
     waves = {}
     for id, line in read_table(directory / SEGMENTS, problems).items():
         try:
-            recording, span = _parse(line)
+            recording, stretch = _parse(line)
         except ValueError:
             remedy = "Write 'id recording start end', times in seconds"
             problems.add(f"{SEGMENTS}: {id} has '{line}'. {remedy}.")
@@ -132,19 +132,19 @@ def cut_recordings(directory: Path, recordings: Table, problems: Problems) -> Ta
             remedy = "Add the recording, or remove the line."
             problems.add(f"{SEGMENTS}: {id} is of '{recording}', not in wav.scp. {remedy}")
             continue
-        waves[id] = span.name(recordings[recording])
+        waves[id] = stretch.name(recordings[recording])
     return waves
 
 
-def _parse(line: str) -> tuple[str, Span]:
+def _parse(line: str) -> tuple[str, Stretch]:
     """Recording and stretch; ValueError where a line has other columns or impossible times."""
     recording, *times = line.split()
     start, end = map(float, times)
     if end == -1 and 0 <= start < math.inf:
-        return recording, Span(start)
+        return recording, Stretch(start)
     if not 0 <= start < end < math.inf:
         raise ValueError
-    return recording, Span(start, end)
+    return recording, Stretch(start, end)
 
 
 def _plain(seconds: float) -> str:

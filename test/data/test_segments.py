@@ -12,7 +12,7 @@ from whole_audio import read_channels
 from aio_toolkit.data.audio import read_audio, read_header, read_span
 from aio_toolkit.data.datadir import Utterance, read_data_dir, write_data_dir
 from aio_toolkit.data.digest import signature_of
-from aio_toolkit.data.segments import Span, cut_recordings, split_span
+from aio_toolkit.data.segments import Stretch, cut_recordings, split_stretch
 from aio_toolkit.data.source_dir import Source, SourceFolders, write_source_dir
 from aio_toolkit.data.tables import Problems
 from aio_toolkit.data.validate import validate_data_dir
@@ -34,7 +34,7 @@ def test_a_stretch_of_any_audio_is_the_same_part_of_all_of_it(tmp_path, kind):
     path, samples_SC = odd_audio.make(kind, tmp_path)
     for recording in (str(path), f"cat {path} |"):
         for first, last in [(0, 7), (700, 1900), (801, 802)]:
-            name = Span(first / RATE, last / RATE).name(recording)
+            name = Stretch(first / RATE, last / RATE).name(recording)
             found_SC, rate = read_channels(name)
             assert rate == RATE
             np.testing.assert_array_equal(found_SC, samples_SC[first:last])
@@ -60,7 +60,7 @@ def test_spans_of_stretches_are_counted_from_their_beginning(tmp_path_factory, f
     if not path.is_file():
         soundfile.write(path, wave_S, RATE)
     last = min(first + size, 16000)
-    name = Span(first / RATE, last / RATE).name(str(path))
+    name = Stretch(first / RATE, last / RATE).name(str(path))
     wanted_S = wave_S[first:last][start : start + 50] / np.float32(2**15)
     if len(wanted_S):
         found_S = read_span(name, RATE, start, len(wanted_S))
@@ -91,16 +91,16 @@ def test_a_file_that_is_called_like_a_stretch_is_a_file(tmp_path, recording):
     path, wave_S = recording
     odd = tmp_path / "odd.wav#t=0,1"
     odd.write_bytes(path.read_bytes())
-    assert split_span(str(odd)) == (str(odd), None)
+    assert split_stretch(str(odd)) == (str(odd), None)
     assert read_header(str(odd)).num_samples == 2 * RATE
 
 
 @given(st.floats(0, 1e6), st.none() | st.floats(0, 1e6))
 def test_names_of_stretches_are_read_as_they_were_meant(start, end):
-    recording, span = split_span(Span(start, end).name("a b.wav"))
-    assert recording == "a b.wav" and span is not None
-    assert abs(span.start - start) < 1e-8
-    assert span.end == end if end is None else abs(span.end - end) < 1e-8
+    recording, stretch = split_stretch(Stretch(start, end).name("a b.wav"))
+    assert recording == "a b.wav" and stretch is not None
+    assert abs(stretch.start - start) < 1e-8
+    assert stretch.end == end if end is None else abs(stretch.end - end) < 1e-8
 
 
 @pytest.mark.parametrize(

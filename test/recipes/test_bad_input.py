@@ -6,7 +6,6 @@ was made before is lost. What is wrong with a configuration is told before anyth
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_recipe import ROOT, copy_recipe, run_recipe
+from small_recipe import ROOT, copy_finished, finish_recipe
 
 pytestmark = pytest.mark.all
 
@@ -97,18 +96,13 @@ def contents(recipe: Path) -> dict[Path, bytes]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A recipe with all that its stages make."""
-    recipe = copy_recipe(tmp_path_factory.mktemp("finished"))
-    done = run_recipe(recipe, {"stage": "1", "stop_stage": "6"})
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return recipe
+    return finish_recipe(tmp_path_factory.mktemp("finished"), stop_stage=6)
 
 
 @pytest.fixture
 def recipe(finished: Path, tmp_path: Path) -> Path:
     """A copy of it, to be damaged."""
-    root = tmp_path / "copy"
-    shutil.copytree(finished.parents[1], root, symlinks=True)
-    return root / "egs/mini_aio"
+    return copy_finished(finished, tmp_path / "copy")
 
 
 CONFIGURATIONS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_recipe import copy_recipe, run_recipe
+from small_recipe import copy_finished, finish_recipe, run_recipe
 
 # What stages make, by a pattern of files.
 MADE = {
@@ -101,17 +101,13 @@ class Recipe:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """All six stages are finished."""
-    root = tmp_path_factory.mktemp("finished")
-    done = Recipe(copy_recipe(root)).run(stage="1")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return root
+    return finish_recipe(tmp_path_factory.mktemp("finished"), stop_stage=6)
 
 
 @pytest.fixture
 def recipe(finished: Path, tmp_path: Path) -> Recipe:
     """A copy of it, times included."""
-    shutil.copytree(finished, tmp_path / "copy", symlinks=True)
-    return Recipe(tmp_path / "copy/egs/mini_aio")
+    return Recipe(copy_finished(finished, tmp_path / "copy"))
 
 
 HEARD = {"answers", "bounds", "scores"}

@@ -1,7 +1,6 @@
 """Stage 4 in several processes: started by run.sh and by torchrun, ended by force."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_recipe import ROOT, SMALL, copy_recipe, run_recipe
+from small_recipe import ROOT, copy_finished, finish_recipe, words_of
 
 pytestmark = pytest.mark.all
 
@@ -37,17 +36,13 @@ class Failing(lightning.Callback):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A recipe of which stages 1 to 3 are done."""
-    recipe = copy_recipe(tmp_path_factory.mktemp("finished"))
-    done = run_recipe(recipe, {"stage": "1", "stop_stage": "3"})
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return recipe
+    return finish_recipe(tmp_path_factory.mktemp("finished"), stop_stage=3)
 
 
 @pytest.fixture
 def recipe(finished: Path, tmp_path: Path) -> Path:
     """A copy of it."""
-    shutil.copytree(finished.parents[1], tmp_path / "copy", symlinks=True)
-    return tmp_path / "copy/egs/mini_aio"
+    return copy_finished(finished, tmp_path / "copy")
 
 
 def free_port() -> int:
@@ -72,10 +67,9 @@ def torchrun(recipe: Path, options: list[str], out: str, *more: str) -> subproce
 
 def start(recipe: Path, train_args: str) -> subprocess.Popen[str]:
     """Start stage 4 by run.sh, in a session of its own."""
-    options = {**SMALL, "stage": "4", "stop_stage": "4", "tag": "two", "train_args": train_args}
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    options = {"stage": "4", "stop_stage": "4", "tag": "two", "train_args": train_args}
     return subprocess.Popen(
-        ["./run.sh", *words],
+        words_of(options),
         cwd=recipe,
         # One thread, as torchrun has it: more add up in another order.
         env={**os.environ, "PYTHONPATH": str(recipe), "OMP_NUM_THREADS": "1"},

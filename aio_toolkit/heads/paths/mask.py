@@ -89,19 +89,19 @@ class MaskPath(CodePath):
     def costs(self, sources: SourceFrames, references: References) -> torch.Tensor:
         """The loss of every pair."""
         estimate_BNS = self._estimates(sources).detach()
-        places = range(references.wave_BNS.shape[1])
+        true_BMS = _at_unit_level_of(sources, references)
         costs = []
         # One reference at a time: products of waves would lose the digits of small differences.
-        for place in places:
-            of_one = References(references.wave_BNS[:, place, None])
-            loss_BN, _ = self._losses(estimate_BNS, sources, of_one)
+        for true_BS in true_BMS.unbind(1):
+            loss_BN, _ = self._losses(estimate_BNS, true_BS[:, None], sources.samples_B)
             costs.append(loss_BN)
         return torch.stack(costs, -1)
 
     @override
     def loss(self, sources: SourceFrames, references: References) -> Loss:
         """Mean over sources and rows of the negative SNR in nepers; its figure in dB."""
-        loss_BN, heard_BN = self._losses(self._estimates(sources), sources, references)
+        true_BNS = _at_unit_level_of(sources, references)
+        loss_BN, heard_BN = self._losses(self._estimates(sources), true_BNS, sources.samples_B)
         weight_BN = torch.where(heard_BN, 1.0, self.config.silent_weight)
         rows_B = (weight_BN * loss_BN).sum(1) / weight_BN.sum(1)
 
@@ -163,7 +163,7 @@ class MaskPath(CodePath):
             return wave_BNS * real_B1S
 
     def _losses(
-        self, estimate_BNS: torch.Tensor, sources: SourceFrames, references: References
+        self, estimate_BNS: torch.Tensor, true_BNS: torch.Tensor, samples_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss (B, N) of every estimate for its reference, or for the only one; which are heard.
 
@@ -172,11 +172,9 @@ class MaskPath(CodePath):
         log((|e|^2 + tau |x|^2) / |x|^2), x being the mixture.
         """
         with torch.autocast(estimate_BNS.device.type, enabled=False):
-            level_B = rms_levels(sources.wave_BS, sources.samples_B)
-            true_BNS = references.wave_BNS.float() / level_B[:, None, None]
             energy_BN = true_BNS.square().sum(-1)
             # At unit level a mixture has the energy of its samples.
-            mixture_B1 = sources.samples_B[:, None].float()
+            mixture_B1 = samples_B[:, None].float()
             # A source may be there and pause for the length of a crop.
             heard_BN = energy_BN > SILENT * mixture_B1
             against_BN = torch.where(heard_BN, energy_BN, mixture_B1)
@@ -185,3 +183,10 @@ class MaskPath(CodePath):
             error_BN = (estimate_BNS - true_BNS).square().sum(-1)
             loss_BN = ((error_BN + tau * against_BN) / against_BN).log()
             return loss_BN, heard_BN
+
+
+def _at_unit_level_of(sources: SourceFrames, references: References) -> torch.Tensor:
+    """The references (B, N, S) of mixtures that are brought to unit level."""
+    with torch.autocast(references.wave_BNS.device.type, enabled=False):
+        level_B = rms_levels(sources.wave_BS, sources.samples_B)
+        return references.wave_BNS.float() / level_B[:, None, None]
